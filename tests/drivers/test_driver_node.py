@@ -14,7 +14,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
@@ -53,16 +53,16 @@ def graph():
 
 
 class Operator:
-    """Processes of one test, and an operator's view of them."""
+    """An arm's processes, and an operator's view of them."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, namespace="piper"):
+        self.folder, self.namespace = folder, namespace
         self.bus = f"node-{uuid.uuid4().hex[:8]}"
         self.processes = []
-        self.emulator = None
+        self.emulator = self.driver = None
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
-        self.node = rclpy.create_node("operator", namespace="piper", context=self.context)
+        self.node = rclpy.create_node("operator", namespace=namespace, context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.joints = self.diagnostics = None
@@ -75,7 +75,8 @@ class Operator:
         self.joints, self.joint_count = message, self.joint_count + 1
 
     def _on_diagnostics(self, message):
-        self.diagnostics = message.status[0]
+        if message.status[0].name == f"{self.namespace}/driver":
+            self.diagnostics = message.status[0]
 
     def close(self):
         for process in self.processes:
@@ -99,7 +100,8 @@ class Operator:
             "command_source": "policy",
             **parameters,
         }
-        command = [sys.executable, "-m", "mivla_drivers.nodes.driver", "--ros-args", "-r", "__ns:=/piper"]
+        command = [sys.executable, "-m", "mivla_drivers.nodes.driver", "--ros-args"]
+        command += ["-r", f"__ns:=/{self.namespace}"]
         for name, value in values.items():
             command += ["-p", f"{name}:={value}"]
         log = self.folder / f"driver-{len(self.processes)}.log"
@@ -108,6 +110,24 @@ class Operator:
         process.log = log
         self.processes.append(process)
         return process
+
+    def drive(self):
+        """Whatever happened before: an arm at home, whose driver is enabled and follows the policy."""
+        self.diagnostics = self.joints = None
+        if not runs(self.emulator):
+            self.start_emulator()
+        if not runs(self.driver):
+            self.driver = self.start_driver()
+            self.wait_for_mode("active")
+        assert self.select("none").successful
+        answer = self.call("enable")
+        assert answer.success, answer.message
+        assert self.call("home").success
+        self.wait(lambda: self.joints is not None and np.abs(self.position - CONTRACT.home).max() < 2e-3)
+        assert self.select("policy").successful
+        self.wait(lambda: self.policy.get_subscription_count() > 0)
+        self.wait(lambda: (self.value("mode"), self.value("command_source")) == ("active", "policy"))
+        self.refused_before = int(self.value("chunks_refused"))
 
     def spin(self, seconds):
         self.wait(lambda: False, seconds, or_fail=False)
@@ -128,6 +148,11 @@ class Operator:
     def value(self, key):
         pairs = {} if self.diagnostics is None else {v.key: v.value for v in self.diagnostics.values}
         return pairs.get(key)
+
+    @property
+    def refused(self):
+        """Trajectories refused since the driver was given to the policy."""
+        return int(self.value("chunks_refused")) - self.refused_before
 
     @property
     def position(self):
@@ -151,30 +176,56 @@ class Operator:
         request.parameters = [Parameter("command_source", value=source).to_parameter_msg()]
         return self.call("set_parameters", SetParameters, request).results[0]
 
+    @property
+    def command_source(self):
+        """The driver's parameter."""
+        request = GetParameters.Request(names=["command_source"])
+        return self.call("get_parameters", GetParameters, request).values[0].string_value
+
     def send(self, joint1, age=0.0, spoil=lambda message: None):
         target = CONTRACT.home.copy()
         target[JOINT1] = joint1
-        chunk = ActionChunk(np.tile(target, (40, 1)), 0.1 * np.arange(40), time.time() - age, "policy")
+        chunk = ActionChunk(np.tile(target, (20, 1)), 0.1 * np.arange(20), time.time() - age, "policy")
         message = trajectory_message(chunk, CONTRACT)
         spoil(message)
         self.policy.publish(message)
 
 
+def runs(process):
+    return process is not None and process.poll() is None
+
+
 @pytest.fixture
 def operator(graph, tmp_path):
-    made = Operator(tmp_path)
+    """An operator of an arm that only one test has."""
+    made = Operator(tmp_path, "alone")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shared(graph, tmp_path_factory):
+    """An operator whose emulator and driver go on from test to test; starting them takes seconds."""
+    made = Operator(tmp_path_factory.mktemp("driver"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def idle(graph, tmp_path_factory):
+    """An operator of a hot arm, whose driver nobody has configured."""
+    made = Operator(tmp_path_factory.mktemp("idle"), "idle")
+    made.start_emulator("hot")
+    made.start_driver(autostart="false")
     yield made
     made.close()
 
 
 @pytest.fixture
-def driving(operator):
+def driving(shared):
     """An operator whose driver is enabled and follows the policy."""
-    operator.start_emulator()
-    operator.start_driver()
-    operator.wait_for_mode("active")
-    operator.wait(lambda: operator.joints is not None and operator.policy.get_subscription_count() > 0)
-    return operator
+    shared.drive()
+    return shared
 
 
 def test_a_trajectory_moves_the_arm_and_joint_states_tell_it(driving):
@@ -211,9 +262,9 @@ def test_bad_trajectories_are_refused_and_move_nothing(driving):
     spoils = [unknown_joint, not_a_number, unordered, without_stamp]
     for count, spoil in enumerate(spoils, start=1):
         driving.send(joint1=0.5, spoil=spoil)
-        driving.wait(lambda count=count: driving.value("chunks_refused") == str(count))
+        driving.wait(lambda count=count: driving.refused == count)
     driving.send(joint1=0.5, age=5.0)
-    driving.wait(lambda: driving.value("chunks_refused") == "5")
+    driving.wait(lambda: driving.refused == 5)
     assert "last step was due" in driving.value("last_refusal")
     driving.spin(0.5)
     assert driving.position == pytest.approx(start, abs=2e-3)
@@ -228,10 +279,14 @@ def test_stop_is_latched_until_enable_and_disable_needs_a_stop(driving):
     driving.wait_for_mode("stopped")
     start = driving.position
     driving.send(joint1=0.5)
-    driving.wait(lambda: driving.value("chunks_refused") == "1")
-    assert driving.position == pytest.approx(start, abs=2e-3)
+    driving.wait(lambda: driving.value("chunks_ignored") != "0")
     answer = driving.call("enable")
     assert answer.success, answer.message
+    driving.send(joint1=0.5)
+    driving.spin(0.5)
+    assert driving.position == pytest.approx(start, abs=2e-3)  # a stop took the robot from its source
+    assert driving.command_source == "none"
+    assert driving.select("policy").successful
     driving.send(joint1=0.3)
     driving.wait(lambda: abs(driving.position[JOINT1] - 0.3) < 0.01)
     assert driving.call("stop").success
@@ -261,12 +316,13 @@ def test_a_dead_emulator_is_a_hold_and_a_diagnosis_and_comes_back_only_with_enab
     driving.start_emulator()
     driving.wait(lambda: driving.value("mode") in ("disabled", "stopped"))
     assert driving.call("enable").success
+    assert driving.select("policy").successful
     driving.send(joint1=0.2)
     driving.wait(lambda: abs(driving.position[JOINT1] - 0.2) < 0.01)
 
 
 def test_a_second_driver_on_the_bus_ends_with_the_first_ones_process(driving):
-    first = driving.processes[-1]
+    first = driving.driver
     second = driving.start_driver()
     driving.wait(lambda: second.poll() is not None)
     assert second.returncode == 1
@@ -285,13 +341,13 @@ def test_waits_for_a_robot_that_comes_later(operator):
 def test_ends_on_a_signal_and_leaves_the_arm_powered(driving, number):
     driving.send(joint1=1.0)
     driving.spin(0.5)
-    driver = driving.processes[-1]
+    driver = driving.driver
     driver.send_signal(number)
     driving.wait(lambda: driver.poll() is not None, seconds=5.0)
     assert driver.returncode == 0, driver.log.read_text()
     assert "Traceback" not in driver.log.read_text()
     driving.diagnostics = None
-    driving.start_driver(autostart="false")
+    driving.driver = driving.start_driver(autostart="false")
     assert driving.change_state(Transition.TRANSITION_CONFIGURE)
     assert driving.change_state(Transition.TRANSITION_ACTIVATE)
     driving.wait_for_mode("disabled")
@@ -307,33 +363,32 @@ def test_a_node_that_was_cleaned_up_can_drive_again(driving):
     ):
         assert driving.change_state(transition)
     assert driving.call("enable").success
+    assert driving.select("policy").successful
     driving.send(joint1=0.2)
     driving.wait(lambda: abs(driving.position[JOINT1] - 0.2) < 0.01)
 
 
-def test_services_of_a_node_that_is_not_configured_say_so(operator):
-    operator.start_emulator()
-    operator.start_driver(autostart="false")
-    answer = operator.call("enable")
+def test_services_of_a_node_that_is_not_configured_say_so(idle):
+    answer = idle.call("enable")
     assert not answer.success
     assert "configure and activate it first" in answer.message
 
 
-def test_stop_is_heard_while_enable_waits(operator):
-    operator.start_emulator("hot")
-    operator.start_driver(autostart="false")
-    assert operator.change_state(Transition.TRANSITION_CONFIGURE)
-    assert operator.change_state(Transition.TRANSITION_ACTIVATE)
-    client = operator.node.create_client(Trigger, "driver/enable")
-    operator.wait(client.service_is_ready)
+def test_stop_is_heard_while_enable_waits(idle):
+    assert idle.change_state(Transition.TRANSITION_CONFIGURE)
+    assert idle.change_state(Transition.TRANSITION_ACTIVATE)
+    client = idle.node.create_client(Trigger, "driver/enable")
+    idle.wait(client.service_is_ready)
     enabling = client.call_async(Trigger.Request())
-    operator.wait_for_mode("enabling")
+    idle.wait_for_mode("enabling")
     began = time.monotonic()
-    assert operator.call("stop").success
+    assert idle.call("stop").success
     assert time.monotonic() - began < 3.0
-    operator.wait(enabling.done)
+    idle.wait(enabling.done)
     assert not enabling.result().success
     assert "stopped by an operator" in enabling.result().message
+    assert idle.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert idle.change_state(Transition.TRANSITION_CLEANUP)
 
 
 def test_an_unknown_robot_ends_with_a_message(operator):
@@ -344,9 +399,8 @@ def test_an_unknown_robot_ends_with_a_message(operator):
 
 
 def test_a_killed_driver_leaves_the_bus_free(driving):
-    driver = driving.processes[-1]
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+    os.kill(driving.driver.pid, signal.SIGKILL)
+    driving.driver.wait()
     driving.diagnostics = None
-    driving.start_driver()
+    driving.driver = driving.start_driver()
     driving.wait_for_mode("active")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mivla_drivers.contract import JointLimits
 from mivla_drivers.errors import CommandRefused
-from mivla_drivers.gate import SafetyGate, TrackingMonitor, refuse_stale
+from mivla_drivers.gate import SafetyGate, TrackingMonitor, refuse_untimely
 from mivla_drivers.trajectory import ActionChunk
 
 PERIOD = 0.005
@@ -100,6 +100,17 @@ def test_an_arm_found_outside_its_limits_is_not_thrown_back_in_but_led(gate):
     assert back[-1] == pytest.approx(0.5, abs=1e-4)
 
 
+@settings(max_examples=50, deadline=None)
+@given(targets, st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=20))
+def test_no_step_goes_further_from_the_measured_robot_than_the_lead(wanted, places):
+    gate = SafetyGate(limits(), PERIOD, lead=0.2)
+    before = places[0]
+    for target, place in zip(wanted, np.repeat(places, len(wanted)), strict=False):
+        now = gate.step(None if target is None else np.array([target]), np.array([place]))[0]
+        assert abs(now - place) <= max(0.2, abs(before - place)) + EPSILON  # one pushed away is not followed
+        before = now
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_a_number_that_is_not_finite_is_refused_and_changes_nothing(gate, wrong):
     before = follow(gate, [0.2] * 10)[-1]
@@ -113,18 +124,18 @@ def chunk(stamp):
 
 
 def test_a_chunk_with_a_step_to_come_passes():
-    refuse_stale(chunk(stamp=10.0), now=10.15)
+    refuse_untimely(chunk(stamp=10.0), now=10.15)
 
 
 def test_a_chunk_whose_times_are_all_past_is_refused():
     with pytest.raises(CommandRefused, match=r"0\.35 s old whose last step was due 0\.15 s ago"):
-        refuse_stale(chunk(stamp=10.0), now=10.35)
+        refuse_untimely(chunk(stamp=10.0), now=10.35)
 
 
 def test_a_chunk_from_the_future_is_refused():
-    refuse_stale(chunk(stamp=10.4), now=10.0)
+    refuse_untimely(chunk(stamp=10.4), now=10.0)
     with pytest.raises(CommandRefused, match=r"0\.60 s ahead; compare the clocks"):
-        refuse_stale(chunk(stamp=10.6), now=10.0)
+        refuse_untimely(chunk(stamp=10.6), now=10.0)
 
 
 def test_a_joint_that_stays_away_is_blocked_and_a_gripper_never_is():

@@ -9,23 +9,26 @@ import numpy as np
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.driver_report import Diagnostics, Mode, StepReport
 from mivla_drivers.errors import CommandRefused, HardwareError
-from mivla_drivers.gate import SafetyGate, TrackingMonitor, refuse_stale
+from mivla_drivers.gate import SafetyGate, TrackingMonitor, refuse_untimely
 from mivla_drivers.hardware.base import Hardware, Measurement
 from mivla_drivers.trajectory import ActionChunk, TrajectoryPlayer
 
 SOURCES = ("none", "policy", "teleop")
 STALE_S = 0.1  # feedback older than this pauses the robot; it goes on by itself when feedback is back in time
 SILENT_S = 0.5  # feedback older than this takes the robot away from its source until an operator enables it
+FRESH_S = 0.1  # feedback that comes back must last this long: its first frames complete a pose that is old
 RECOVERY_PERIOD_S = 1.2  # longer than the second that an SDK's reader may need to leave a dead bus
 ENABLE_PERIOD_S = 0.05
 ENABLE_STABLE_S = 0.1
 ENABLE_TIMEOUT_S = 5.0
 POWER_LOSS_S = 0.2  # the drives report their state at 40 Hz
 RAMP_SPEED = 0.3  # share of the velocity limits, until a first chunk's or a new source's target is met
-TRACKING_ERROR_RAD = 0.3
+TRACKING_ERROR_RAD = 0.2  # a joint further away than this for longer than the patience is blocked
 TRACKING_PATIENCE_S = 0.3
+LEAD = 1.25  # times the tracking error: no command goes further ahead of a joint that is held back
 MET = {"rad": 0.05, "m": 0.01}
 AT_HOME = {"rad": 1e-3, "m": 1e-3}
+OUT_OF_HEARING = "The arm holds its last target while it has power."
 
 
 class Driver:
@@ -38,11 +41,12 @@ class Driver:
     def __init__(self, contract: RobotContract, hardware: Hardware) -> None:
         self._contract = contract
         self._hardware = hardware
-        self._gate = SafetyGate(contract.limits, 1.0 / contract.control_rate_hz)
         self._player = TrajectoryPlayer()
         self._radians = np.array([unit == "rad" for unit in contract.units])
         tolerance = float(contract.hardware.options.get("tracking_error_rad", TRACKING_ERROR_RAD))
-        self._tracking = TrackingMonitor(np.where(self._radians, tolerance, np.inf), TRACKING_PATIENCE_S)
+        tolerances = np.where(self._radians, tolerance, np.inf)  # a gripper squeezes, so it may be blocked
+        self._tracking = TrackingMonitor(tolerances, TRACKING_PATIENCE_S)
+        self._gate = SafetyGate(contract.limits, 1.0 / contract.control_rate_hz, LEAD * tolerances)
         self._met = np.array([MET[unit] for unit in contract.units])
         self._at_home = np.array([AT_HOME[unit] for unit in contract.units])
         self._grace_s = 2.0 / contract.policy_rate_hz
@@ -56,7 +60,8 @@ class Driver:
         self._cutting_power = False
         self._enabling_since: float | None = None
         self._powered_since: float | None = None
-        self._powered_last = -np.inf
+        self._powered_last: float | None = None  # None while there is no power to be lost
+        self._fresh_since: float | None = None
         self._moved_last = -np.inf
         self._next_attempt = -np.inf
         self._counts = {"chunks_accepted": 0, "chunks_ignored": 0, "chunks_refused": 0}
@@ -84,7 +89,7 @@ class Driver:
 
     @property
     def _powered(self) -> bool:
-        return self._measurement is not None and self._measurement.enabled
+        return self._measurement is not None and self._measurement.powered
 
     @property
     def measured(self) -> np.ndarray:
@@ -114,7 +119,7 @@ class Driver:
             raise CommandRefused(
                 f"{where}: expected {self._contract.size} joints, got {chunk.positions.shape[1]}"
             )
-        refuse_stale(chunk, now)
+        refuse_untimely(chunk, now)
         if self._player.playing(now) and chunk.stamp < self._player.stamp:
             raise CommandRefused(
                 f"{where}: {self._player.stamp - chunk.stamp:.2f} s older than the one being played"
@@ -148,7 +153,9 @@ class Driver:
             self._ramping = True
 
     def enable(self) -> None:
-        """Give the motors power and follow the selected source; the one way out of stop, fault and silence.
+        """Give the motors power and hold; the one way out of stop, fault and silence.
+
+        Those took the robot away from its source, so it moves again only for one that is selected afterwards.
 
         Raises:
             CommandRefused: nothing is heard from the robot.
@@ -157,19 +164,23 @@ class Driver:
             raise CommandRefused(f"enable: {self._reason}")
         if self._mode not in (Mode.ACTIVE, Mode.ENABLING):
             self._cutting_power = False
-            self._enabling_since = self._powered_since = None
+            self._enabling_since = self._powered_since = self._powered_last = None
             self._next_attempt = -np.inf
             self._switch(Mode.ENABLING, "motors are being given power")
 
     def stop(self) -> None:
-        """Brake and hold with powered motors until `enable`; an arm never drops because of it."""
-        self._homing = False
-        if (
-            self._mode in (Mode.ACTIVE, Mode.ENABLING, Mode.DISABLED)
-            and self._powered
-            and not self._cutting_power
-        ):
-            self._switch(Mode.STOPPED, "stopped by an operator, the arm holds; call driver/enable to go on")
+        """Brake and hold with powered motors until `enable`; an arm never drops because of it.
+
+        Raises:
+            CommandRefused: the robot would not hear it.
+        """
+        if self._mode is Mode.SILENT:
+            raise CommandRefused(f"stop: use the hardware emergency stop. {self._reason}")
+        waiting = self._mode in (Mode.ENABLING, Mode.DISABLED)
+        if self._mode is Mode.ACTIVE or (waiting and self._powered and not self._cutting_power):
+            holds = self._mode is Mode.ACTIVE or (self._measurement is not None and self._measurement.enabled)
+            what = "the arm holds" if holds else "but not every motor has power: support the arm"
+            self._switch(Mode.STOPPED, f"stopped by an operator, {what}; call driver/enable to go on")
         elif self._mode is Mode.ENABLING:
             self._switch(Mode.DISABLED, "stopped by an operator before the motors had power")
 
@@ -188,8 +199,9 @@ class Driver:
                 "Support the arm, call driver/stop, then driver/disable"
             )
         self._cutting_power = True
+        self._powered_last = None
         self._next_attempt = -np.inf
-        self._switch(Mode.DISABLED, "an operator cut the motors' power")
+        self._switch(Mode.DISABLED, "the motors' power is being cut: the arm falls")
 
     def home(self) -> None:
         """Move to the contract's home pose at ramp speed, then hold.
@@ -202,11 +214,18 @@ class Driver:
         if self._source != "none":
             raise CommandRefused(f"home: {self._source} holds the robot; set command_source to none first")
         self._homing = True
+        self._reason = "moving home"
 
     def fail(self, message: str) -> None:
-        """Hold because of an error that is no robot's; `message` says which."""
+        """Hold because of an error; `message` says which."""
         if self._mode is not Mode.SILENT:
             self._switch(Mode.FAULT, f"{message}; the arm holds. Call driver/enable to go on")
+
+    def _lose_power(self) -> None:
+        self._powered_last = None
+        self._switch(
+            Mode.FAULT, "motors lost their power: support the arm, it may be falling. Then call driver/enable"
+        )
 
     def step(self, now: float) -> StepReport:
         """One period: listen, decide, command. `now` is [s, steady clock].
@@ -254,6 +273,8 @@ class Driver:
         warnings: tuple[str, ...] = ()
         if measurement is not None:
             warnings = measurement.warnings
+            if self._mode in (Mode.STOPPED, Mode.FAULT):
+                warnings += tuple(fault for fault in measurement.faults if fault not in self._reason)
             values["motors_enabled"] = measurement.enabled
             values["feedback_age_ms"] = f"{1000 * measurement.age_s:.0f}"
             if commanded is not None:
@@ -274,12 +295,20 @@ class Driver:
         self._tracking.restart()
         self._homing = False
         self._ramping = True
+        if mode not in (Mode.ENABLING, Mode.ACTIVE):
+            self._source = "none"
 
     # What a step does in each mode
 
     def _notice_silence(self, measurement: Measurement, now: float) -> None:
-        if self._mode is Mode.SILENT and measurement.age_s < STALE_S:
+        if measurement.age_s > STALE_S:
+            self._fresh_since = None
+        elif self._fresh_since is None:
+            self._fresh_since = now
+        back = self._fresh_since is not None and now - self._fresh_since >= FRESH_S
+        if self._mode is Mode.SILENT and back:
             self._gate.restart()
+            self._powered_last = None
             if measurement.enabled:
                 self._switch(Mode.STOPPED, "feedback is back and the arm holds; call driver/enable to go on")
             else:
@@ -290,7 +319,7 @@ class Driver:
             self._next_attempt = now
 
     def _fall_silent(self, what: str) -> None:
-        self._switch(Mode.SILENT, f"{what}. The arm holds. {self._hardware.recovery}")
+        self._switch(Mode.SILENT, f"{what}. {OUT_OF_HEARING} {self._hardware.recovery}")
         self._cutting_power = False
 
     def _recover(self, now: float) -> None:
@@ -298,15 +327,19 @@ class Driver:
             self._next_attempt = now + RECOVERY_PERIOD_S
             try:
                 self._hardware.recover()
+                what = f"no feedback on {self._contract.hardware.bus} for {SILENT_S} s"
             except HardwareError as error:
-                self._reason = f"{error}. The arm holds. {self._hardware.recovery}"
+                what = str(error)
+            self._reason = f"{what}. {OUT_OF_HEARING} {self._hardware.recovery}"
 
     def _rest(self, measurement: Measurement, now: float) -> None:
         self._gate.restart()
-        self._cutting_power &= measurement.enabled
         if self._cutting_power and now >= self._next_attempt:
             self._next_attempt = now + ENABLE_PERIOD_S
             self._hardware.disable()
+            self._cutting_power = measurement.powered
+            if not measurement.powered:
+                self._reason = "an operator cut the motors' power; call driver/enable"
 
     def _give_power(self, measurement: Measurement, now: float) -> None:
         since = self._enabling_since = now if self._enabling_since is None else self._enabling_since
@@ -328,7 +361,7 @@ class Driver:
     def _command(self, measurement: Measurement, now: float) -> np.ndarray | None:
         """Command of the modes that hold or follow; None where motors have no power to follow with."""
         self._notice_faults(measurement, now)
-        if not measurement.enabled and self._mode is not Mode.ACTIVE:
+        if self._powered_last is None:
             self._gate.restart()
             return None
         target, speed = self._wanted(measurement, now)
@@ -343,13 +376,15 @@ class Driver:
     def _notice_faults(self, measurement: Measurement, now: float) -> None:
         if measurement.enabled:
             self._powered_last = now
-        if self._mode is not Mode.ACTIVE or measurement.age_s > STALE_S:
+        if measurement.age_s > STALE_S:
             return
         commanded = self._gate.position
-        if measurement.faults:
+        if self._powered_last is not None and now - self._powered_last > POWER_LOSS_S:
+            self._lose_power()
+        elif self._mode is Mode.FAULT:
+            return
+        elif measurement.faults and self._mode is Mode.ACTIVE:
             self.fail("; ".join(measurement.faults))
-        elif now - self._powered_last > POWER_LOSS_S:
-            self.fail("motors lost their power: support the arm, it may be falling")
         elif commanded is not None:
             joint = self._tracking.blocked(commanded, measurement.position, now)
             if joint is not None:
@@ -381,7 +416,7 @@ class Driver:
         if target is None and now <= self._player.end + self._grace_s:
             target = self._player.last
         if target is None:
-            self._reason = f"no chunk from {self._source} for two policy periods, the arm holds where it is"
+            self._reason = f"nothing to play from {self._source} for two policy periods, the arm holds"
             return None, 1.0
         self._following = self._source
         self._reason = f"following {self._source}"

@@ -9,10 +9,11 @@ from mivla_drivers.errors import CommandRefused
 from mivla_drivers.trajectory import ActionChunk
 
 CLOCK_SKEW_S = 0.5  # clocks of two machines that share a robot must agree this well
+HORIZON_S = 2.0  # a chunk is played to its end, so a source that died is followed no longer than this
 
 
-def refuse_stale(chunk: ActionChunk, now: float) -> None:
-    """Refuse a chunk that has nothing left to play, or that claims to come from the future.
+def refuse_untimely(chunk: ActionChunk, now: float) -> None:
+    """Refuse a chunk that has nothing left to play, reaches too far ahead, or claims to come from the future.
 
     Args:
         chunk: its stamp is on the clock of `now`.
@@ -32,6 +33,11 @@ def refuse_stale(chunk: ActionChunk, now: float) -> None:
             f"{where}: expected a step still to come, got an observation {now - chunk.stamp:.2f} s old whose "
             f"last step was due {now - chunk.end:.2f} s ago; the source is slower than its own horizon"
         )
+    if chunk.times[-1] > HORIZON_S:
+        raise CommandRefused(
+            f"{where}: expected steps within {HORIZON_S:.0f} s of the observation, got one "
+            f"{chunk.times[-1]:.2f} s after it; send shorter chunks more often"
+        )
 
 
 class SafetyGate:
@@ -40,10 +46,16 @@ class SafetyGate:
     It keeps its own commanded position and speed, so no target can make it jump: whatever is asked, each step
     is one that the limits allow and after which the robot can still stop before a position limit. A target's
     speed is followed as well as its place, so a moving target is tracked without the lag of braking for it.
+
+    A command waits for a robot that does not come along, so that a joint which was held back, by a hand say,
+    has no more than `lead` to make up for when it is let go. Only there may a command stop faster than the
+    acceleration limit: the robot is not moving with it.
     """
 
-    def __init__(self, limits: JointLimits, period_s: float) -> None:
+    def __init__(self, limits: JointLimits, period_s: float, lead: np.ndarray | float = np.inf) -> None:
+        """`lead` is how far a command may be from the measured robot, shape (n,) [rad or m]."""
         self._limits = limits
+        self._lead = lead
         self._period = period_s
         self._position: np.ndarray | None = None
         self._velocity = np.zeros(len(limits.names))
@@ -70,7 +82,8 @@ class SafetyGate:
 
         Args:
             target: where to go, shape (n,); None brakes and holds.
-            measured: where the robot is, shape (n,); the first step after a restart starts from it.
+            measured: where the robot is, shape (n,); the first step after a restart starts from it, and no
+                step goes further away from it than `lead`.
             speed: share of the velocity limits to use, above 0 and at most 1.
 
         Raises:
@@ -89,6 +102,9 @@ class SafetyGate:
         wanted = np.clip(wanted, -self._brake(self._position - lower), self._brake(upper - self._position))
         velocity = np.clip(wanted, self._velocity - change, self._velocity + change)
         position = np.clip(self._position + velocity * self._period, lower, upper)
+        behind = np.minimum(measured - self._lead, self._position)  # a robot pushed away is not followed
+        ahead = np.maximum(measured + self._lead, self._position)
+        position = np.clip(position, behind, ahead)
         self._velocity = (position - self._position) / self._period
         self._position = position
         self._last_target = None if target is None else np.array(target, dtype=float)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from mivla_drivers.contract import RobotContract
@@ -45,7 +46,8 @@ class RunningDriver:
         """Brake, and end the control thread; motors keep their power and hold."""
         if self._loop is None:
             return
-        self._locked(Driver.stop)
+        with suppress(CommandRefused):  # a silent bus carries no braking either
+            self._locked(Driver.stop)
         patience = time.monotonic() + BRAKING_S
         while not self._locked(lambda driver: driver.resting) and time.monotonic() < patience:
             time.sleep(0.005)

@@ -18,6 +18,7 @@ class Measurement:
         effort: as the robot reports it [N.m], shape (n,).
         age_s: time since the newest feedback arrived; infinite before the first.
         enabled: every motor has power and follows targets.
+        powered: some motor has power, whether it follows targets or not.
         faults: reasons for which the robot must hold, in an operator's words; empty when all is well.
         warnings: what an operator should know while the robot goes on.
     """
@@ -27,6 +28,7 @@ class Measurement:
     effort: np.ndarray
     age_s: float
     enabled: bool
+    powered: bool
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

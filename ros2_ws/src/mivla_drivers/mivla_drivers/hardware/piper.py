@@ -145,7 +145,7 @@ class PiperHardware:
         self._now = now
         if self._sdk is None:
             zero = np.zeros(len(self._names))
-            return Measurement(zero, zero, zero, math.inf, enabled=False)
+            return Measurement(zero, zero, zero, math.inf, enabled=False, powered=False)
         joints, gripper = self._sdk.GetArmJointMsgs(), self._sdk.GetArmGripperMsgs()
         motors, drives = self._sdk.GetArmHighSpdInfoMsgs(), self._sdk.GetArmLowSpdInfoMsgs()
         ages = [self._age("joints", joints.time_stamp, now), self._age("gripper", gripper.time_stamp, now)]
@@ -154,7 +154,7 @@ class PiperHardware:
         state = joints.joint_state
         angles = [getattr(state, f"joint_{i}") / MILLIDEGREES for i in range(1, 7)]
         motor = [getattr(motors, f"motor_{i}") for i in range(1, 7)]
-        faults, warnings, enabled = self._health(drives, gripper.gripper_state)
+        faults, warnings, enabled, powered = self._health(drives, gripper.gripper_state)
         if drives_age > DRIVES_SILENT_S:
             faults.append(f"the motors' state was not heard for {DRIVES_SILENT_S:.0f} s")
         return Measurement(
@@ -165,6 +165,7 @@ class PiperHardware:
             ),
             age_s=max(ages),
             enabled=enabled,
+            powered=powered,
             faults=tuple(faults),
             warnings=tuple(warnings),
         )
@@ -248,8 +249,8 @@ class PiperHardware:
             self._gripper = (opening, now, speed)
         return speed if now - since < 0.05 else 0.0
 
-    def _health(self, drives: object, gripper: object) -> tuple[list[str], list[str], bool]:
-        """Faults, warnings, and whether the whole arm follows CAN targets with powered motors."""
+    def _health(self, drives: object, gripper: object) -> tuple[list[str], list[str], bool, bool]:
+        """Faults, warnings, whether the whole arm follows CAN targets, and whether any motor has power."""
         assert self._sdk is not None
         status = self._sdk.GetArmStatus().arm_status
         code, mode = int(status.arm_status), int(status.ctrl_mode)
@@ -266,4 +267,4 @@ class PiperHardware:
         if any(powered) and not all(powered):
             off = [name for name, on in zip(self._names, powered, strict=True) if not on]
             warnings.append(f"without power: {', '.join(off)}")
-        return faults, warnings, all(powered) and mode == CAN_CONTROL
+        return faults, warnings, all(powered) and mode == CAN_CONTROL, any(powered)

@@ -1,9 +1,10 @@
 """The `driver` node: ROS shell around `Driver`.
 
 In: `policy/joint_trajectory`, `teleop/joint_trajectory`. Out: `joint_states`, `/diagnostics`. Parameter:
-`command_source`. Services: `~/enable`; `~/stop` brakes and holds with powered motors; `~/home`; `~/disable`
-cuts power and the arm FALLS, so it is refused until `~/stop` was called. On SIGINT and SIGTERM the arm
-brakes, and its firmware goes on holding it. All this is no emergency stop: a robot needs one in hardware.
+`command_source`, which a stop, a fault and silence set to "none". Services: `~/enable` gives power and holds;
+`~/stop` brakes and holds with powered motors; `~/home`; `~/disable` cuts power and the arm FALLS, so it is
+refused until `~/stop` was called. On SIGINT and SIGTERM the arm brakes, and its firmware goes on holding it.
+All this is no emergency stop: a robot needs one in hardware.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from trajectory_msgs.msg import JointTrajectory
 from mivla_drivers.contract import load_contract
 from mivla_drivers.conversions import action_chunk, diagnostic_message, joint_state_message
 from mivla_drivers.driver import SOURCES, STALE_S, Driver
-from mivla_drivers.driver_report import Diagnostics, StepReport
+from mivla_drivers.driver_report import Diagnostics, Mode, StepReport
 from mivla_drivers.errors import CommandRefused, ContractError, HardwareError, MivlaError
 from mivla_drivers.hardware.bus_lock import BusTaken
 from mivla_drivers.nodes.spin import spin
@@ -43,10 +44,10 @@ PARAMETERS = {
     "autostart": False,
     "joint_state_rate_hz": 50.0,
 }
-SERVICES: dict[str, tuple[Callable[[Driver], None], str]] = {
-    "stop": (Driver.stop, "the arm brakes and holds with powered motors until driver/enable"),
-    "disable": (Driver.disable, "the motors' power is being cut: the arm falls"),
-    "home": (Driver.home, "the arm is on its way home"),
+SERVICES: dict[str, Callable[[Driver], None]] = {
+    "stop": Driver.stop,
+    "disable": Driver.disable,
+    "home": Driver.home,
 }
 
 
@@ -61,6 +62,7 @@ class DriverNode(LifecycleNode):
         self._failure: MivlaError | None = None
         self._enabling: list[Future] = []
         self._said: tuple[object, ...] = ()
+        self._source = "none"  # as the driver last told it
         self._next_diagnostics = self._next_joint_state = 0.0
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
@@ -157,12 +159,12 @@ class DriverNode(LifecycleNode):
     def _tick(self) -> None:
         """Tell the state twice a second and when it changes, and answer those who wait for enable."""
         if self._driver is None:
+            self._answer_enabling()
             return
         state, now = self._driver.diagnostics(), time.monotonic()
-        self._last_state = state
         if state.values["mode"] != "enabling":
-            while self._enabling:
-                self._enabling.pop().set_result(None)
+            self._answer_enabling()
+        self._follow_source(str(state.values["command_source"]))
         said = (state.level, state.values["mode"], state.values["following"])
         if said == self._said and now < self._next_diagnostics:
             return
@@ -173,6 +175,17 @@ class DriverNode(LifecycleNode):
         name, bus = self.get_fully_qualified_name().lstrip("/"), self._contract.hardware.bus
         message = diagnostic_message(name, state.level, state.message, values, time.time(), bus)
         self._diagnostics.publish(message)
+
+    def _answer_enabling(self) -> None:
+        while self._enabling:
+            self._enabling.pop().set_result(None)
+
+    def _follow_source(self, source: str) -> None:
+        """A driver that took the robot away from its source shows it in the parameter."""
+        taken = source != self._source and source != self._value("command_source")
+        self._source = source
+        if taken:
+            self.set_parameters([Parameter("command_source", value=source)])
 
     def _log(self, state: Diagnostics) -> None:
         """rclpy wants one severity a line of code."""
@@ -194,10 +207,17 @@ class DriverNode(LifecycleNode):
         return ""
 
     def _serve(self, name: str, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        request, done = SERVICES[name]
-        refusal = self._ask(request)
-        response.success, response.message = not refusal, refusal or done
+        refusal = self._ask(SERVICES[name])
+        response.success = not refusal
+        response.message = refusal or self._state()[1]
         return response
+
+    def _state(self) -> tuple[str, str]:
+        """Mode of the driver, and its state in a sentence."""
+        if self._driver is None:
+            return "", "the driver node was cleaned up"
+        state = self._driver.diagnostics()
+        return str(state.values["mode"]), state.message
 
     async def _enable(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Answers once motors have power, or do not come up; other services go on meanwhile."""
@@ -206,8 +226,8 @@ class DriverNode(LifecycleNode):
             answered: Future = Future(executor=self.executor)
             self._enabling.append(answered)
             await answered
-            state = self._last_state
-            response.success, response.message = state.values["mode"] == "active", state.message
+            mode, response.message = self._state()
+            response.success = mode == Mode.ACTIVE.value
         return response
 
     def _value(self, name: str) -> Any:
