@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from mutual_data import brightness_tokens, letter_tokens, tiny_config
 from mivla_bringup.commands import annotate as command
 from mivla_drivers.contract import load_contract
 from mivla_drivers.errors import DataError
+from mivla_policy.data import annotation
 from mivla_policy.data.annotate import Workers, annotate_all
 from mivla_policy.data.annotation import (
     Annotation,
@@ -121,6 +123,7 @@ class TestAnnotate:
             capture_output=True,
             text=True,
             timeout=110,
+            env={**os.environ, "RAY_worker_niceness": "0"},  # or others' work would keep its workers waiting
         )
         assert done.returncode == 0, done.stderr[-3000:]
         written, *addresses = done.stdout.splitlines()[-1].split()
@@ -137,6 +140,7 @@ RAY_SCRIPT = """
 import sys
 from pathlib import Path
 import psutil
+from mivla_policy.data import annotation
 from mivla_policy.data.annotate import Workers, annotate_all
 from mivla_policy.data.annotation import Demonstrations
 
@@ -173,6 +177,12 @@ class TestShards:
         path = egodex.reader().paths[0]
         assert '"robot": "piper"' in fingerprint(path, load_contract("piper"))
 
+    def test_an_annotation_of_an_older_way_to_imitate_is_made_again(self, egodex, tmp_path, monkeypatch):
+        shards = tmp_path / "shards"
+        run(egodex, shards)
+        monkeypatch.setattr(annotation, "RULE", annotation.RULE + 1)
+        assert run(egodex, shards).written == len(shards_in(shards))
+
     def test_an_annotation_of_another_length_is_refused(self, egodex):
         track = next(iter(egodex.reader()))
         with pytest.raises(DataError, match="expected an annotation of 8 frames, found 2"):
@@ -180,6 +190,28 @@ class TestShards:
 
 
 class TestCommand:
+    def test_skipped_files_are_all_listed_and_the_first_are_named(
+        self, egodex, tmp_path, monkeypatch, capsys
+    ):
+        monkeypatch.setattr(command, "MOST_REASONS", 1)
+        torn = [egodex.folder / "part1" / "fold_towel" / f"{number}.hdf5" for number in (2, 3)]
+        torn[1].write_bytes(b"torn off, too")
+        words = ["egodex", str(egodex.folder), "--out", str(tmp_path / "shards")]
+        parser = argparse.ArgumentParser()
+        command.add_arguments(parser)
+        args = parser.parse_args([*words, "--engine", "processes", "--workers", "1"])
+        assert command.run(args) == 1
+        said = capsys.readouterr().err
+        assert f"{torn[0]}: " in said
+        assert "and 1 more" in said
+        listed = tmp_path / "shards" / "skipped.txt"
+        assert f"{listed}: every file that was skipped" in said
+        assert [line.split(": ")[0] for line in listed.read_text().splitlines()] == [*map(str, torn)]
+        for path in torn:
+            path.unlink()
+        assert command.run(args) == 0
+        assert not listed.exists()
+
     def test_the_estimate_scales_what_was_measured(self, egodex, capsys):
         cost = Cost(frames=3000, seconds=30.0, shard_bytes=300_000, measured_on="test")
         assert cost.core_hours() == pytest.approx(EGODEX_HOURS * 30 / 100)

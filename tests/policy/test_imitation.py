@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from dataset_files import write_egodex, write_recording, write_robotwin
@@ -164,6 +165,16 @@ class TestAnnotate:
         known = [sample.mask[48] for sample in samples(both, horizon=2)]
         assert known == [True, True, False, False, True, True, True]
         assert both.mask[:, HUMAN].all()
+
+    def test_a_hand_that_was_not_tracked_is_no_target_and_is_not_imitated(self, tmp_path, arm):
+        path, _ = write_egodex(tmp_path, steps=6)
+        with h5py.File(path, "a") as file:
+            file["confidences/leftHand"] = np.array([1.0, 1.0, 0.0, np.nan, 0.2, 1.0])
+        own = read_egodex(path)
+        assert own.mask[:, LEFT_HAND].all(axis=1).tolist() == [True, True, False, False, True, True]
+        assert own.mask[:, RIGHT_HAND].all()
+        both = annotate(own, arm)
+        assert both.mask[:, LEFT_ARM].all(axis=1).tolist() == [True, True, False, False, True, True]
 
     def test_a_robot_without_end_effectors_has_nothing_to_imitate(self, tmp_path, arm):
         own = read_robotwin(write_robotwin(tmp_path, endpose=False)[0])

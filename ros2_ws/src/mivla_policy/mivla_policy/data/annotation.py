@@ -20,6 +20,7 @@ from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError
 from mivla_policy.action_space import ACTION_DIMENSIONS
 from mivla_policy.data.egodex import egodex_reader
+from mivla_policy.data.imitation import RULE
 from mivla_policy.data.recordings import recordings_reader
 from mivla_policy.data.robotwin import robotwin_reader
 from mivla_policy.data.sample import Track
@@ -138,7 +139,9 @@ def read_shard(path: Path, made_from: str | None = None) -> Annotation:
             f"{path}: expected a whole annotation shard, found none that reads: {error}"
         ) from None
     if made_from is not None and found != made_from:
-        raise DataError(f"{path}: expected an annotation made from {made_from}, found {found}")
+        raise DataError(
+            f"{path}: expected an annotation made from {made_from}, found {found}; run mivla annotate again"
+        )
     values = np.zeros((len(narrow), ACTION_DIMENSIONS))
     known = np.zeros(values.shape, dtype=bool)
     values[:, slots] = narrow
@@ -156,9 +159,10 @@ def is_whole(path: Path, made_from: str) -> bool:
 
 
 def fingerprint(path: Path, contract: RobotContract) -> str:
-    """What an annotation of `path` is made from: the file's name and size, and the robot."""
+    """What an annotation of `path` is made from: the file's name and size, the robot, and how it imitates."""
     robot = hashlib.sha256((contract.text + contract.urdf).encode()).hexdigest()[:16]
-    return json.dumps({"file": path.name, "bytes": _size(path), "robot": contract.robot, "contract": robot})
+    source = {"file": path.name, "bytes": _size(path)}
+    return json.dumps({**source, "robot": contract.robot, "contract": robot, "rule": RULE})
 
 
 def annotated(demonstrations: Demonstrations, shards: Path) -> Iterator[Track]:

@@ -16,7 +16,7 @@ import numpy as np
 from mivla_drivers.errors import DataError
 from mivla_drivers.retargeting.frames import SIDES, Side, robot_from_human
 from mivla_drivers.retargeting.hand import HandModel, HandMotion
-from mivla_policy.action_space import ACTION_DIMENSIONS, HUMAN
+from mivla_policy.action_space import ACTION_DIMENSIONS, HUMAN, LEFT_HAND, RIGHT_HAND
 from mivla_policy.data.hdf5 import opened
 from mivla_policy.data.images import VideoFrames
 from mivla_policy.data.sample import Track
@@ -60,6 +60,8 @@ def egodex_reader(folder: Path, height: int | None = None) -> TrackReader:
 def read_egodex(path: Path, height: int | None = None) -> Track:
     """One demonstration, 30 frames a second; a frame's target is where the hands are.
 
+    A hand that was not tracked in a frame is no target there; files without confidences count as tracked.
+
     Raises:
         DataError: the file is damaged, a joint is missing or has the wrong shape, there is no instruction, the
             video does not go with the poses, the episode is empty.
@@ -68,7 +70,8 @@ def read_egodex(path: Path, height: int | None = None) -> Track:
     with opened(path) as file:
         poses = _poses(file, path)
         instruction = instruction_of(dict(file.attrs), path)
-    steps = len(poses["hip"])
+        steps = len(poses["hip"])
+        tracked = {side: _tracked(file, side, steps, path) for side in SIDES}
     if not steps:
         raise DataError(f"{path}: expected poses, found none: an empty episode")
     hands: dict[Side, HandMotion] = {side: _hand(poses, side) for side in SIDES}
@@ -76,6 +79,9 @@ def read_egodex(path: Path, height: int | None = None) -> Track:
     values[:, HUMAN] = np.concatenate([hands["left"].vector(), hands["right"].vector()], axis=1)
     mask = np.zeros(ACTION_DIMENSIONS, dtype=bool)
     mask[HUMAN] = True
+    masks = np.tile(mask, (steps, 1))
+    masks[~tracked["left"], LEFT_HAND] = False
+    masks[~tracked["right"], RIGHT_HAND] = False
     left, right = poses["leftShoulder"][0, :3, 3], poses["rightShoulder"][0, :3, 3]
     return Track(
         source=f"egodex {path}",
@@ -84,7 +90,7 @@ def read_egodex(path: Path, height: int | None = None) -> Track:
         states=values,
         state_mask=mask,
         targets=values,
-        mask=np.tile(mask, (steps, 1)),
+        mask=masks,
         hands=hands,
         hand=HandModel(hand_length(poses, path)),
         robot_from_human=robot_from_human(left, right),
@@ -141,6 +147,22 @@ def _poses(file: h5py.File, path: Path) -> dict[str, np.ndarray]:
                 f"found shape {pose.shape}"
             )
     return poses
+
+
+def _tracked(file: h5py.File, side: str, steps: int, path: Path) -> np.ndarray:
+    """Frames (N,) in which no joint of a hand's action has confidence 0: ARKit's word for a guess.
+
+    No higher threshold is published.
+    """
+    tracked = np.ones(steps, dtype=bool)
+    for joint in ("Hand", "ThumbKnuckle", *TIPS):
+        name = f"confidences/{side}{joint}"
+        if name in file:
+            confidence = file[name][()]
+            if confidence.shape != (steps,):
+                raise DataError(f"{path}: {name}: expected shape {(steps,)}, found {confidence.shape}")
+            tracked &= np.nan_to_num(confidence) > 0
+    return tracked
 
 
 def _hand(poses: dict[str, np.ndarray], side: Side) -> HandMotion:

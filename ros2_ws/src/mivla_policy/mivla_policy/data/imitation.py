@@ -31,6 +31,9 @@ from mivla_policy.action_space import (
 )
 from mivla_policy.data.sample import Track
 
+RULE = 2
+"""Raise it where the same demonstration is imitated differently than before: annotations are then made again."""
+
 JUMP_RAD = 0.5  # between two frames of a video; at 30 frames a second five times PiPER's top speed
 
 
@@ -165,6 +168,9 @@ def annotate(track: Track, arm: ImitatingArm) -> Track:
     """
     if track.hands:
         values, known = robot_actions(track.hands, arm, track.robot_from_human, track.hand)
+        for slots in SLOTS.values():
+            unseen = ~track.mask[:, slots.hand].all(axis=1)
+            known[unseen, slots.arm] = known[unseen, slots.end_effector] = False
     else:
         values, known = human_actions(track.targets, track.mask, arm.opening_range, track.grasp_axes)
         if not known.any():
