@@ -15,6 +15,10 @@ from textwrap import dedent
 import psutil
 import pytest
 
+from mivla_bringup.launcher.ending import Patience
+from mivla_bringup.launcher.plan import ProcessSpec
+from mivla_bringup.launcher.runner import Launch
+
 STUBBORN = (
     "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (2, 15)]; print('here'); time.sleep(60)"
 )
@@ -181,12 +185,18 @@ launch:
     assert running.left_behind() == []
 
 
-def test_a_process_that_ignores_signals_is_killed(launch):
-    running = launch(f"launch:\n- executable:\n    {python(STUBBORN)}\n")
-    running.until_printed("here")
-    running.process.send_signal(signal.SIGINT)
-    assert running.end(seconds=30) == 128 + signal.SIGINT
-    assert running.left_behind() == []
+def test_a_process_that_ignores_signals_is_killed_once_patience_ends():
+    stubborn = ProcessSpec("stubborn", (sys.executable, "-c", STUBBORN))
+    said: list[str] = []
+    patience = Patience(interrupt_s=0.5, terminate_s=0.5, kill_s=20.0)
+    with Launch([stubborn], say=said.append, patience=patience) as launch:
+        end = time.monotonic() + 20
+        while not said:
+            assert time.monotonic() < end, "expected the process to print"
+            time.sleep(0.05)
+        began = time.monotonic()
+    assert time.monotonic() - began > 1.0
+    assert launch.exits == {"stubborn-1": 128 + signal.SIGKILL}
 
 
 @pytest.mark.parametrize("slip", ["start_new_session=False", "start_new_session=True", "env={}"])

@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from mivla_bringup import cli
+from mivla_bringup.commands import robot as command
 from mivla_bringup.launcher.packages import find_share
 from mivla_bringup.launcher.plan import plan_launch
 from mivla_bringup.launcher.runner import Launch
@@ -19,10 +22,19 @@ from mivla_drivers.network import claimed_domain, ros_environment
 LAUNCH_FILE = Path(find_share("mivla_bringup")) / "launch" / "piper.launch.yaml"
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What `mivla robot` came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture(scope="module")
-def robot() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `mivla robot WORDS` beside a bringup whose motors have power."""
-    with claimed_domain() as domain:
+def bringup() -> Iterator[None]:
+    """A bringup whose motors have power, in a ROS graph that nobody else hears."""
+    with claimed_domain() as domain, pytest.MonkeyPatch.context() as patch:
         arguments = {
             "sim": "true",
             "policy": "false",
@@ -30,19 +42,26 @@ def robot() -> Callable[..., subprocess.CompletedProcess[str]]:
             "sim_bus": f"emulated:robot-{os.getpid()}",
             "feedback_rate_hz": "50.0",
         }
-        environment = {**os.environ, **ros_environment(domain)}
+        for name, value in ros_environment(domain).items():
+            patch.setenv(name, value)
         said: list[str] = []
-
-        def call(*words: str) -> subprocess.CompletedProcess[str]:
-            command = [sys.executable, "-m", "mivla_bringup.cli", "robot", *words]
-            return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-
-        with Launch(plan_launch(LAUNCH_FILE, arguments).processes, environment, say=said.append) as launch:
+        with Launch(plan_launch(LAUNCH_FILE, arguments).processes, say=said.append) as launch:
             patience = time.monotonic() + 60
             while not any("active" in line for line in said):
                 assert time.monotonic() < patience, said
                 assert launch.wait(0.1) is None, said
-            yield call
+            yield
+
+
+@pytest.fixture
+def robot(bringup, capsys) -> Callable[..., Answer]:
+    """Calls `mivla robot WORDS` beside the bringup."""
+
+    def call(*words: str) -> Answer:
+        code = cli.main(["robot", *words])
+        return Answer(code, *capsys.readouterr())
+
+    return call
 
 
 @pytest.mark.timeout(180)
@@ -69,12 +88,16 @@ def test_the_robot_is_given_to_a_source_and_taken_back(robot):
 
 
 @pytest.mark.timeout(180)
-def test_a_sentence_is_said_to_whoever_listens(robot):
-    assert robot("say", "Move the bottle onto the pad.").returncode == 0
+def test_a_sentence_is_said_to_whoever_listens_before_its_speaker_ends(bringup):
+    words = [sys.executable, "-m", "mivla_bringup.cli", "robot", "say", "Move the bottle onto the pad."]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "said 'Move the bottle onto the pad.'\n"
 
 
 @pytest.mark.timeout(180)
-def test_without_a_bringup_the_call_says_so(robot):
+def test_without_a_bringup_the_call_says_so(robot, monkeypatch):
+    monkeypatch.setattr(command, "ANSWER_S", 1.0)
     done = robot("enable", "--namespace", "nowhere")
     assert done.returncode == 2
     assert "/nowhere/driver/enable: is the bringup running?" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from mivla_drivers import network
 from mivla_drivers.contract import load_contract
 from mivla_drivers.conversions import action_chunk, image_message, joint_state_message
 from mivla_policy.checkpoint import save_policy
+from mivla_policy.nodes import policy
 
 CONTRACT = load_contract("piper")
 ZEROS = np.zeros(7)
@@ -155,27 +157,41 @@ def test_a_joint_state_without_a_joint_is_named_and_sends_nothing(robot):
     assert not robot.chunks
 
 
-def refusal(graph, model: str) -> str:
-    """Last line of a policy node that must not start."""
-    result = subprocess.run(command(model), capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
-    return result.stderr.strip().splitlines()[-1]
+def last_line(code: int, stderr: str) -> str:
+    """What a policy node said that must not start."""
+    assert code == 1
+    assert "Traceback" not in stderr
+    return stderr.strip().splitlines()[-1]
 
 
 def test_a_missing_policy_is_refused(graph, tmp_path):
-    assert "model.safetensors: expected a file of a policy" in refusal(graph, str(tmp_path))
+    done = subprocess.run(command(str(tmp_path)), capture_output=True, text=True, timeout=60, check=False)
+    assert "model.safetensors: expected a file of a policy" in last_line(done.returncode, done.stderr)
 
 
-def test_a_policy_of_another_robot_is_refused(graph, folder, tmp_path):
+@pytest.fixture
+def refusal(graph, tmp_path, monkeypatch, capsys):
+    """Runs the node in this process, on the policy in `tmp_path`; the last line it says."""
+
+    def run() -> str:
+        monkeypatch.setattr(sys, "argv", command(str(tmp_path))[2:])
+        return last_line(policy.main(), capsys.readouterr().err)
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_a_policy_of_another_robot_is_refused(refusal, tmp_path):
     save_policy(tmp_path, small_model(), CONTRACT, plain_statistics())
     text = (tmp_path / "robot.yaml").read_text()
     (tmp_path / "robot.yaml").write_text(text.replace("robot: piper", "robot: arx5"))
-    assert "robot: expected piper, found arx5" in refusal(graph, str(tmp_path))
+    assert "robot: expected piper, found arx5" in refusal()
 
 
-def test_truncated_weights_are_refused(graph, folder, tmp_path):
+def test_truncated_weights_are_refused(refusal, tmp_path):
     save_policy(tmp_path, small_model(), CONTRACT, plain_statistics())
     weights = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    assert "expected a whole safetensors file" in refusal(graph, str(tmp_path))
+    assert "expected a whole safetensors file" in refusal()
