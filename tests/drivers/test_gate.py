@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mivla_drivers.contract import JointLimits
 from mivla_drivers.errors import CommandRefused
-from mivla_drivers.gate import SafetyGate, TrackingMonitor, refuse_untimely
+from mivla_drivers.gate import SafetyGate, refuse_untimely
 from mivla_drivers.trajectory import ActionChunk
 
 PERIOD = 0.005
@@ -136,17 +136,3 @@ def test_a_chunk_from_the_future_is_refused():
     refuse_untimely(chunk(stamp=10.4), now=10.0)
     with pytest.raises(CommandRefused, match=r"0\.60 s ahead; compare the clocks"):
         refuse_untimely(chunk(stamp=10.6), now=10.0)
-
-
-def test_a_joint_that_stays_away_is_blocked_and_a_gripper_never_is():
-    monitor = TrackingMonitor(np.array([0.3, np.inf]), patience_s=0.3)
-    held = np.array([0.0, 0.05])
-    assert monitor.blocked(np.array([0.5, 0.0]), held, now=0.0) is None
-    assert monitor.blocked(np.array([0.5, 0.0]), held, now=0.2) is None
-    assert monitor.blocked(np.array([0.5, 0.0]), held, now=0.4) == 0
-
-
-def test_an_arm_that_catches_up_in_time_is_not_blocked():
-    monitor = TrackingMonitor(np.array([0.3]), patience_s=0.3)
-    for now, gap in ((0.0, 0.5), (0.2, 0.1), (0.25, 0.5), (0.5, 0.5)):
-        assert monitor.blocked(np.array([gap]), np.zeros(1), now) is None

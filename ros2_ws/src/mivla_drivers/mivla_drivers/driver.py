@@ -9,8 +9,9 @@ import numpy as np
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.driver_report import Diagnostics, Mode, StepReport
 from mivla_drivers.errors import CommandRefused, HardwareError
-from mivla_drivers.gate import SafetyGate, TrackingMonitor, refuse_untimely
+from mivla_drivers.gate import SafetyGate, refuse_untimely
 from mivla_drivers.hardware.base import Hardware, Measurement
+from mivla_drivers.monitors import Lasting, TrackingMonitor
 from mivla_drivers.trajectory import ActionChunk, TrajectoryPlayer
 
 SOURCES = ("none", "policy", "teleop")
@@ -58,10 +59,11 @@ class Driver:
         self._homing = False
         self._ramping = True
         self._cutting_power = False
-        self._enabling_since: float | None = None
-        self._powered_since: float | None = None
-        self._powered_last: float | None = None  # None while there is no power to be lost
-        self._fresh_since: float | None = None
+        self._had_power = False  # whether there is power to be lost
+        self._powerless = Lasting(POWER_LOSS_S)
+        self._powered_well = Lasting(ENABLE_STABLE_S)
+        self._enabling_long = Lasting(ENABLE_TIMEOUT_S)
+        self._feedback_lasts = Lasting(FRESH_S)
         self._moved_last = -np.inf
         self._next_attempt = -np.inf
         self._counts = {"chunks_accepted": 0, "chunks_ignored": 0, "chunks_refused": 0}
@@ -164,7 +166,9 @@ class Driver:
             raise CommandRefused(f"enable: {self._reason}")
         if self._mode not in (Mode.ACTIVE, Mode.ENABLING):
             self._cutting_power = False
-            self._enabling_since = self._powered_since = self._powered_last = None
+            self._powered_well.restart()
+            self._enabling_long.restart()
+            self._had_power = False
             self._next_attempt = -np.inf
             self._switch(Mode.ENABLING, "motors are being given power")
 
@@ -199,7 +203,7 @@ class Driver:
                 "Support the arm, call driver/stop, then driver/disable"
             )
         self._cutting_power = True
-        self._powered_last = None
+        self._had_power = False
         self._next_attempt = -np.inf
         self._switch(Mode.DISABLED, "the motors' power is being cut: the arm falls")
 
@@ -222,7 +226,7 @@ class Driver:
             self._switch(Mode.FAULT, f"{message}; the arm holds. Call driver/enable to go on")
 
     def _lose_power(self) -> None:
-        self._powered_last = None
+        self._had_power = False
         self._switch(
             Mode.FAULT, "motors lost their power: support the arm, it may be falling. Then call driver/enable"
         )
@@ -301,14 +305,10 @@ class Driver:
     # What a step does in each mode
 
     def _notice_silence(self, measurement: Measurement, now: float) -> None:
-        if measurement.age_s > STALE_S:
-            self._fresh_since = None
-        elif self._fresh_since is None:
-            self._fresh_since = now
-        back = self._fresh_since is not None and now - self._fresh_since >= FRESH_S
-        if self._mode is Mode.SILENT and back:
+        lasts = self._feedback_lasts.see(measurement.age_s < STALE_S, now)
+        if self._mode is Mode.SILENT and lasts:
             self._gate.restart()
-            self._powered_last = None
+            self._had_power = False
             if measurement.enabled:
                 self._switch(Mode.STOPPED, "feedback is back and the arm holds; call driver/enable to go on")
             else:
@@ -342,16 +342,12 @@ class Driver:
                 self._reason = "an operator cut the motors' power; call driver/enable"
 
     def _give_power(self, measurement: Measurement, now: float) -> None:
-        since = self._enabling_since = now if self._enabling_since is None else self._enabling_since
         self._gate.restart()
-        well = measurement.enabled and not measurement.faults
-        self._powered_since = (
-            (self._powered_since if self._powered_since is not None else now) if well else None
-        )
-        if self._powered_since is not None and now - self._powered_since >= ENABLE_STABLE_S:
-            self._powered_last = now
+        too_long = self._enabling_long.see(True, now)
+        if self._powered_well.see(measurement.enabled and not measurement.faults, now):
+            self._had_power = True
             self._switch(Mode.ACTIVE, "motors have power, the arm holds")
-        elif now - since > ENABLE_TIMEOUT_S:
+        elif too_long:
             why = "; ".join(measurement.faults) or "a motor reports no power"
             self._switch(Mode.FAULT, f"motors did not come up in {ENABLE_TIMEOUT_S:.0f} s: {why}")
         elif now >= self._next_attempt:
@@ -361,7 +357,7 @@ class Driver:
     def _command(self, measurement: Measurement, now: float) -> np.ndarray | None:
         """Command of the modes that hold or follow; None where motors have no power to follow with."""
         self._notice_faults(measurement, now)
-        if self._powered_last is None:
+        if not self._had_power:
             self._gate.restart()
             return None
         target, speed = self._wanted(measurement, now)
@@ -374,12 +370,12 @@ class Driver:
         return command
 
     def _notice_faults(self, measurement: Measurement, now: float) -> None:
-        if measurement.enabled:
-            self._powered_last = now
+        self._had_power |= measurement.enabled
+        powerless = self._powerless.see(self._had_power and not measurement.enabled, now)
         if measurement.age_s > STALE_S:
             return
         commanded = self._gate.position
-        if self._powered_last is not None and now - self._powered_last > POWER_LOSS_S:
+        if powerless:
             self._lose_power()
         elif self._mode is Mode.FAULT:
             return

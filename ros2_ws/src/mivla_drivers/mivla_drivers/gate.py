@@ -131,27 +131,3 @@ class SafetyGate:
         """
         a, period = self._limits.acceleration, self._period
         return a * (np.sqrt(period**2 + 2 * distance / a) - period)
-
-
-class TrackingMonitor:
-    """Notices a joint that stays far from where it is commanded: a blocked arm."""
-
-    def __init__(self, tolerance: np.ndarray, patience_s: float) -> None:
-        """`tolerance` is (n,) [rad or m], infinite for a joint that may be blocked: a gripper's."""
-        self._tolerance = tolerance
-        self._patience_s = patience_s
-        self._since: float | None = None
-
-    def blocked(self, commanded: np.ndarray, measured: np.ndarray, now: float) -> int | None:
-        """Index of the joint that was too far away for longer than the patience, or None."""
-        excess = np.abs(commanded - measured) - self._tolerance
-        if (excess <= 0).all():
-            self._since = None
-            return None
-        if self._since is None:
-            self._since = now
-        return int(np.argmax(excess)) if now - self._since > self._patience_s else None
-
-    def restart(self) -> None:
-        """Forget what was seen."""
-        self._since = None
