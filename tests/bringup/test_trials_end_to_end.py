@@ -19,7 +19,7 @@ COMMAND = (sys.executable, "-m", "mivla_bringup.cli", "trials")
 def test_the_shipped_policy_runs_a_trial_and_its_results_are_stored(tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ROS_")}
     done = subprocess.run(
-        [*COMMAND, "--trials", "1", "--seed", "2000", "--out", str(tmp_path)],
+        [*COMMAND, "--trials", "1", "--seed", "2000", "--time-limit", "20", "--out", str(tmp_path)],
         env=environment,
         capture_output=True,
         text=True,
