@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-from matplotlib import pyplot  # the backend must be chosen first
 
 
 def draw_loss(log: list[tuple[int, float, float]], path: Path, title: str) -> None:
     """Write a picture of the log's rows (step, loss, learning rate) to `path`."""
+    import matplotlib  # takes a while, and every process of a training run would wait for it
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
     steps, losses, _ = (np.array(column) for column in zip(*log, strict=True))
     window = max(1, len(losses) // 50)
     smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
