@@ -77,5 +77,7 @@ def test_launch_shows_the_arguments_of_a_file(capsys):
         "sim",
         "task",
         "model",
+        "network",
+        "interface",
     ):
-        assert name in shown
+        assert f"{name} " in shown

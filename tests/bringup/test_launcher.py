@@ -7,10 +7,13 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import yaml
 
+from mivla_bringup.commands.launch import parse_arguments
+from mivla_bringup.launcher.arguments import declared_arguments
 from mivla_bringup.launcher.document import LaunchError
 from mivla_bringup.launcher.packages import find_executable, find_share
-from mivla_bringup.launcher.plan import ProcessSpec, declared_arguments, plan_launch
+from mivla_bringup.launcher.plan import ProcessSpec, plan_launch
 
 
 @pytest.fixture
@@ -229,6 +232,7 @@ def test_an_ament_prefix_comes_before_a_pip_package(tmp_path):
         ("launch:\n- executable: {cmd: echo $(eval 1+1)}", 2, ["$(eval 1+1)"]),
         ("launch:\n- executable: {cmd: 'echo $(var x'}", 2, ["')'"]),
         ("launch:\n- executable: {cmd: echo, if: maybe}", 2, ["if", "'maybe'"]),
+        ("launch:\n- executable: {cmd: echo, if: 1,\n  unless: 0}", 3, ["'if' or 'unless'", "group"]),
         ("launch:\n- executable: {cmd: echo, on_exit: restart}", 2, ["on_exit", "'restart'"]),
         ("launch:\n- executable: {cmd: echo, output: log}", 2, ["output", "'log'"]),
         ("launch:\n- executable: {cmd: echo, respawn_delay: -1}", 2, ["respawn_delay", "'-1'"]),
@@ -262,6 +266,32 @@ def test_an_unknown_argument_is_refused_with_the_known_ones(launch):
 def test_a_file_that_includes_itself_is_refused(launch, tmp_path):
     with pytest.raises(LaunchError, match="includes itself"):
         launch(f"launch:\n- include: {{file: {tmp_path}/robot.launch.yaml}}")
+    with pytest.raises(LaunchError, match="includes itself"):
+        declared_arguments(tmp_path / "robot.launch.yaml")
+
+
+# What a file asks for
+
+
+def test_arguments_of_included_files_are_declared_too_each_once(tmp_path):
+    (tmp_path / "arm.launch.yaml").write_text(
+        "launch: [arg: {name: side}, arg: {name: bus, default: can1, description: of the arm}]"
+    )
+    file = tmp_path / "robot.launch.yaml"
+    file.write_text(
+        dedent(f"""
+        launch:
+        - arg: {{name: bus, default: can0}}
+        - group:
+            if: $(var sim)
+            children:
+            - include: {{file: {tmp_path}/arm.launch.yaml}}
+        - include: {{file: $(var another)}}
+        - arg: {{name: sim, default: "false"}}
+        """)
+    )
+    declared = {argument.name: argument.default for argument in declared_arguments(file)}
+    assert declared == {"bus": "can0", "side": None, "sim": "false"}
 
 
 # What is shipped
@@ -284,6 +314,22 @@ def test_the_real_bringup_starts_a_camera_that_comes_again_and_keeps_the_contrac
     assert camera.name == "camera"
     assert camera.respawn
     assert 'bus:=""' in driver.command
+
+
+@pytest.mark.parametrize("sim", ["true", "false"])
+def test_where_all_views_come_from_elsewhere_no_camera_is_started(sim):
+    plan = plan_launch(PIPER, {"cameras": "false", "sim": sim})
+    assert "camera" not in [process.name for process in plan.processes]
+    assert "driver" in [process.name for process in plan.processes]
+
+
+def test_the_container_of_a_real_robot_reads_a_parameter_file_of_the_host():
+    compose = yaml.safe_load((Path(__file__).parents[2] / "docker" / "compose.yaml").read_text())
+    robot = compose["services"]["robot"]
+    command, file, *words = robot["command"]
+    assert (command, file) == ("launch", PIPER.name)
+    mounted = {mount["target"] for mount in robot["volumes"] if isinstance(mount, dict)}
+    assert parse_arguments(words)["params_file"] in mounted
 
 
 def test_a_bringup_stays_on_this_machine_unless_it_is_opened():

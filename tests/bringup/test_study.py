@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from mivla_bringup.cli import main
@@ -42,8 +49,8 @@ TWO = (("scratch", 10), ("h2r", 10))
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """Two policies of the ablation at a scale that says nothing, run to its end."""
+def words(tmp_path_factory):
+    """Command line of two policies of the ablation at a scale that says nothing; no work is done yet."""
     out = tmp_path_factory.mktemp("study")
     words = [
         word
@@ -55,8 +62,47 @@ def study(tmp_path_factory):
         StudyData(out / "data", TINY).demonstrate(seed=0, block=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(STUDIES, "ablation", dataclasses.replace(STUDIES["ablation"], policies=TWO))
-        assert main(["study", "ablation", "--out", str(out), "--workers", "2", *words]) == 0
+        yield ["study", "ablation", "--out", str(out), *words]
+
+
+@pytest.fixture(scope="module")
+def killed(words):
+    """Folder of the study, killed while it pre-trained; its processes; and when its data were made, by file."""
+    out = Path(words[words.index("--out") + 1])
+    process = get_context("fork").Process(target=main, args=([*words, "--workers", "2"],))
+    process.start()
+    until(lambda: (out / "pretrained").exists(), process.is_alive)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return out, workers, made_at(out / "data")
+
+
+@pytest.fixture(scope="module")
+def study(words, killed):
+    """The killed study, run to its end."""
+    out, _, _ = killed
+    assert main([*words, "--workers", "1"]) == 0
     return out
+
+
+def made_at(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def runs(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def until(condition, goes_on=lambda: True):
+    end = time.monotonic() + 120
+    while not condition():
+        assert goes_on()
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 class TestPlan:
@@ -87,7 +133,7 @@ class TestPlan:
             Scale(trials=0)
 
     def test_kinds_of_pretraining_are_equal_in_steps_or_in_passes(self):
-        with pytest.raises(DataError, match="equal: expected 'steps' or 'passes', got 'time'"):
+        with pytest.raises(DataError, match=r"equal: expected one of \('steps', 'passes'\), got 'time'"):
             Scale(equal="time")
 
 
@@ -123,6 +169,16 @@ class TestResults:
 
 
 class TestRun:
+    def test_a_killed_study_takes_its_processes_with_it(self, killed):
+        _, workers, _ = killed
+        assert workers
+        until(lambda: not any(map(runs, workers)))
+
+    def test_started_again_it_goes_on_where_it_was_killed(self, killed, study):
+        out, _, data = killed
+        assert data.items() <= made_at(out / "data").items()
+        assert read_rows(study / "ablation.csv")
+
     def test_it_ends_with_rows_a_table_and_a_picture(self, study):
         rows = read_rows(study / "ablation.csv")
         assert [(r.pretraining, r.shots) for r in rows if r.condition == "seen"] == list(TWO)
@@ -131,12 +187,17 @@ class TestRun:
         assert "| h2r |" in (study / "ablation.md").read_text()
         assert (study / "ablation.png").is_file()
 
-    def test_a_second_run_makes_nothing_again(self, study):
-        kept = {path: path.stat().st_mtime_ns for path in study.rglob("*.safetensors")}
+    def test_a_second_run_makes_nothing_again(self, study, monkeypatch):
+        in_this_process = (
+            "mivla_bringup.studies.run.ProcessPoolExecutor",
+            lambda count, *_: ThreadPoolExecutor(count),
+        )
+        monkeypatch.setattr(*in_this_process)
+        kept = made_at(study / "policies")
         again = dataclasses.replace(STUDIES["ablation"], policies=TWO)
         list(StudyRun(again, TINY, study, 1).run())
         assert kept
-        assert kept == {path: path.stat().st_mtime_ns for path in study.rglob("*.safetensors")}
+        assert kept == made_at(study / "policies")
 
     def test_another_scale_in_the_same_folder_is_refused(self, study):
         with pytest.raises(DataError, match="choose another folder"):

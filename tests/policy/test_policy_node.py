@@ -5,15 +5,18 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import rclpy
+import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, JointState
 from small_models import plain_statistics, small_model
 from std_msgs.msg import String
@@ -155,6 +158,40 @@ def test_a_joint_state_without_a_joint_is_named_and_sends_nothing(robot):
     robot.chunks.clear()
     assert robot.until(lambda: "missing ['gripper']" in robot.problem, joints=joints)
     assert not robot.chunks
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """A robot whose policy's weights are finite and its actions are not; both in this process."""
+    model = small_model()
+    for parameter in model.parameters():
+        parameter.data *= 1e30
+    save_policy(tmp_path, model, CONTRACT, plain_statistics(), dtype=torch.float32)
+    with network.claimed_domain() as domain_id:
+        for name, value in network.ros_environment(domain_id).items():
+            monkeypatch.setenv(name, value)
+        rclpy.init(args=command(str(tmp_path))[3:], signal_handler_options=SignalHandlerOptions.NO)
+        node, robot = policy.PolicyNode(), Robot()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        thread = threading.Thread(target=executor.spin)
+        thread.start()
+        yield robot
+        executor.shutdown()
+        thread.join()
+        node.close()
+        node.destroy_node()
+        rclpy.try_shutdown()
+        robot.close()
+
+
+def test_actions_that_are_not_finite_are_named_and_not_sent(broken):
+    broken.instruction.publish(String(data="Move the bottle onto the pad."))
+    assert broken.until(lambda: "expected a finite number, got nan" in broken.problem)
+    assert "the chunk is not sent" in broken.problem
+    broken.until(lambda: False, seconds=0.5)
+    assert "expected a finite number" in broken.problem
+    assert not broken.chunks
 
 
 def last_line(code: int, stderr: str) -> str:

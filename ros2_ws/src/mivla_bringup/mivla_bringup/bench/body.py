@@ -38,13 +38,19 @@ def measure_kinematics(contract: RobotContract, poses: int = 200) -> list[Row]:
 
 
 def measure_retargeting(contract: RobotContract, frames: int = 1500) -> list[Row]:
-    """Frames that one core retargets in a second of its time, and what the paper's data would cost."""
-    found = benchmark.measure(contract, frames)
-    hours = f"{benchmark.PAPER_HOURS:.0f} h of two hands at {benchmark.RATE_HZ:.0f} Hz"
+    """Frames that one core retargets in a second of its time, and what the paper's data would cost.
+
+    From hand to arm it is measured twice: where the arm can follow everywhere, and as `mivla annotate --estimate`
+    does, from home, where it cannot. A pose out of reach is searched for from many starts before it is given up.
+    """
+    near, home = (benchmark.measure(contract, frames, from_home=from_home) for from_home in (False, True))
+    paper = f"{benchmark.PAPER_HOURS:.0f} h of two hands at {benchmark.RATE_HZ:.0f} Hz"
     return [
-        Row("robot to hand", found.to_human, "frames/s", f"one core, {frames} frames of one hand"),
-        Row("hand to robot", found.to_robot, "frames/s", f"{100 * found.reached:.1f} % reached by the arm"),
-        Row("hand to robot", found.core_hours(), "core h", hours),
+        Row("robot to hand", near.to_human, "frames/s", f"one core, {frames} frames of each hand"),
+        Row("hand to robot, in reach", near.to_robot, "frames/s", f"{100 * near.reached:.0f} % reached"),
+        Row("hand to robot, in reach", near.core_hours(), "core h", paper),
+        Row("hand to robot, from home", home.to_robot, "frames/s", f"{100 * home.reached:.0f} % reached"),
+        Row("hand to robot, from home", home.core_hours(), "core h", f"{paper}; poses out of reach take it"),
     ]
 
 

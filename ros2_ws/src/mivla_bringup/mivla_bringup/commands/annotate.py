@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 MOST_REASONS = 20
+SKIPPED = "skipped.txt"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +65,20 @@ def _annotate(args: argparse.Namespace, demonstrations) -> int:
             bar.total = files
             bar.update(summary.written + len(summary.skipped) - bar.n)
     print(f"{shards}: {summary}")
-    for path, reason in list(summary.skipped.items())[:MOST_REASONS]:
-        print(f"    {path}: {reason}", file=sys.stderr)
-    return 1 if summary.skipped else 0
+    return _tell_skipped(summary.skipped, shards / SKIPPED)
+
+
+def _tell_skipped(skipped: dict[str, str], listed: Path) -> int:
+    """Name the first files on the screen and all of them in `listed`; the exit code."""
+    listed.unlink(missing_ok=True)  # an earlier run's
+    if not skipped:
+        return 0
+    lines = [f"{path}: {reason}" for path, reason in skipped.items()]
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    listed.write_text("\n".join(lines) + "\n")
+    for line in lines[:MOST_REASONS]:
+        print(f"    {line}", file=sys.stderr)
+    if len(lines) > MOST_REASONS:
+        print(f"    and {len(lines) - MOST_REASONS} more", file=sys.stderr)
+    print(f"{listed}: every file that was skipped, with its reason", file=sys.stderr)
+    return 1

@@ -7,9 +7,10 @@ import signal
 from pathlib import Path
 from types import FrameType
 
+from mivla_bringup.launcher.arguments import declared_arguments
 from mivla_bringup.launcher.document import LaunchError
 from mivla_bringup.launcher.packages import find_share
-from mivla_bringup.launcher.plan import declared_arguments, plan_launch
+from mivla_bringup.launcher.plan import plan_launch
 from mivla_bringup.launcher.runner import Launch
 from mivla_drivers import network
 
@@ -26,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `mivla launch`."""
     parser.add_argument("file", help="a launch file, or the name of one of mivla_bringup's")
     parser.add_argument("arguments", nargs="*", metavar="name:=value", help="arguments of the launch file")
-    parser.add_argument("-s", "--show-args", action="store_true", help="show the file's arguments and end")
+    parser.add_argument(
+        "-s", "--show-args", action="store_true", help="show its arguments, included files' too, and end"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,9 +37,11 @@ def run(args: argparse.Namespace) -> int:
     network.apply()
     path = find_launch_file(args.file)
     if args.show_args:
-        for argument in declared_arguments(path):
+        declared = declared_arguments(path)
+        width = max((len(argument.name) for argument in declared), default=0)
+        for argument in declared:
             default = "must be given" if argument.default is None else f"default: {argument.default!r}"
-            print(f"{argument.name:14} {argument.description} ({default})")
+            print(f"{argument.name:{width}}  {argument.description} ({default})")
         return 0
     arguments = parse_arguments(args.arguments)
     if arguments.get("network", "false").lower() in ("true", "1"):

@@ -12,7 +12,7 @@ import os
 from dataclasses import fields
 from pathlib import Path
 
-from mivla_bringup.studies.plan import STUDIES, Scale
+from mivla_bringup.studies.plan import EQUAL, STUDIES, Scale
 
 HELP = {
     "hand_episodes": "demonstrations of people for pre-training",
@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             name,
             type=type(field.default),
             default=field.default,
-            metavar="N",
+            choices=EQUAL if field.name == "equal" else None,
+            metavar=None if field.name == "equal" else "N",
             help=f"{HELP[field.name]} (%(default)s)",
         )
 

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from mivla_bringup.launcher import packages
+from mivla_bringup.launcher.arguments import Argument, argument_of, require_end
 from mivla_bringup.launcher.document import Element, LaunchError, actions, read_launch_file
 from mivla_bringup.launcher.substitutions import Substitutions
 
@@ -32,7 +33,6 @@ KNOWN = {
     "node": frozenset({"pkg", "exec", "namespace", "args", "param", "remap"}) | PROCESS,
     "executable": frozenset({"cmd"}) | PROCESS,
 }
-LONGEST_INCLUDE_CHAIN = 16
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,6 @@ class ProcessSpec:
     respawn: bool = False
     respawn_delay_s: float = 0.0
     place: str = ""
-
-
-@dataclass(frozen=True)
-class Argument:
-    """An argument that a launch file declares; `default` is None where one must be given."""
-
-    name: str
-    default: str | None
-    description: str
 
 
 @dataclass(frozen=True)
@@ -94,15 +85,6 @@ def plan_launch(
     return Plan(tuple(planner.processes), tuple(planner.arguments))
 
 
-def declared_arguments(path: Path) -> list[Argument]:
-    """The arguments that a launch file itself declares, defaults as they are written.
-
-    Raises:
-        LaunchError: the file cannot be read.
-    """
-    return [_argument(element) for element in read_launch_file(path) if element.kind == "arg"]
-
-
 class _Planner:
     """Walks through actions in order, as the launch system does; scopes are what changes on the way."""
 
@@ -111,7 +93,7 @@ class _Planner:
         self._environment = environment
         self._variables = dict(arguments)
         self._namespace = ""
-        self._files: list[Path] = []
+        self._depth = 0  # of includes
         self.processes: list[ProcessSpec] = []
         self.arguments: list[Argument] = []
         self._handlers: dict[str, Callable[[Element], None]] = {
@@ -126,11 +108,10 @@ class _Planner:
         }
 
     def include(self, path: Path) -> None:
-        if len(self._files) == LONGEST_INCLUDE_CHAIN:
-            raise LaunchError(f"{path}: includes itself, or stands {LONGEST_INCLUDE_CHAIN} includes deep")
-        self._files.append(path)
+        self._depth += 1
+        require_end(path, self._depth)
         self._run(read_launch_file(path))
-        self._files.pop()
+        self._depth -= 1
 
     def _run(self, elements: list[Element]) -> None:
         for element in elements:
@@ -139,6 +120,10 @@ class _Planner:
                     f"action {element.kind!r} is not supported; expected one of {sorted(KNOWN)}"
                 )
             element.require_known(KNOWN[element.kind])
+            if element.fields.keys() >= CONDITIONS:
+                raise element.at("unless").error(
+                    f"{element.kind}: expected either 'if' or 'unless', found both; put one on a group around it"
+                )
             if self._holds(element):
                 self._handlers[element.kind](element)
 
@@ -193,7 +178,7 @@ class _Planner:
     # Actions
 
     def _declare(self, element: Element) -> None:
-        argument = _argument(element)
+        argument = argument_of(element)
         self.arguments.append(argument)
         if argument.name in self._variables:
             return
@@ -306,10 +291,6 @@ class _Planner:
                 place=str(element.place),
             )
         )
-
-
-def _argument(element: Element) -> Argument:
-    return Argument(element.required("name"), element.text("default"), element.text("description") or "")
 
 
 def _joined(base: str, namespace: str) -> str:

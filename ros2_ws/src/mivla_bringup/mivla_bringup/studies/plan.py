@@ -16,6 +16,8 @@ PRETRAININGS: dict[str, str | None] = {
 }
 """The rows of Table 3, and the objective of each one's pre-training."""
 
+EQUAL = ("steps", "passes")
+
 ALL_SHOTS = 30
 SHOTS = (10, 20, ALL_SHOTS)
 
@@ -47,8 +49,8 @@ class Scale:
     time_limit_s: float = 20.0
 
     def __post_init__(self) -> None:
-        if self.equal not in ("steps", "passes"):
-            raise DataError(f"study: equal: expected 'steps' or 'passes', got {self.equal!r}")
+        if self.equal not in EQUAL:
+            raise DataError(f"study: equal: expected one of {EQUAL}, got {self.equal!r}")
         for name, value in vars(self).items():
             if name != "equal" and not value > 0:
                 raise DataError(f"study: {name}: expected a number above 0, got {value}")

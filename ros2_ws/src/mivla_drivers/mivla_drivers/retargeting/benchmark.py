@@ -9,6 +9,7 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.kinematics import Kinematics
+from mivla_drivers.retargeting.frames import SIDES
 from mivla_drivers.retargeting.human_to_robot import gripper_joint, human_to_robot
 from mivla_drivers.retargeting.robot_to_human import robot_to_human
 
@@ -18,7 +19,12 @@ RATE_HZ = 30.0
 
 @dataclass(frozen=True)
 class Throughput:
-    """Frames of one hand that one core retargets in a second of processor time."""
+    """Frames of one hand that one core retargets in a second of processor time.
+
+    Attributes:
+        to_human, to_robot: from grippers to hands, and back.
+        reached: share of the frames that the arm reached.
+    """
 
     to_human: float
     to_robot: float
@@ -37,22 +43,32 @@ class Throughput:
         )
 
 
-def measure(contract: RobotContract, frames: int = 3000, seed: int = 0) -> Throughput:
-    """Throughput over smooth random motions of `contract`'s arm, `frames` long.
+def measure(
+    contract: RobotContract, frames: int = 3000, seed: int = 0, from_home: bool = False
+) -> Throughput:
+    """Throughput over two hands that do what `contract`'s arm did at random, smoothly, `frames` each.
 
-    Processor time is counted, so a busy machine gives the same number; run with OMP_NUM_THREADS=1.
+    Processor time is counted, so a busy machine gives about the same number; run with OMP_NUM_THREADS=1.
+
+    Args:
+        from_home: the arm begins at home, as it imitates people, and cannot follow everywhere; else it begins where
+            the motion began, and every frame is in its reach.
     """
-    joints = smooth_motion(contract, frames, seed)
-    kinematics = Kinematics(contract)
-    gripper = gripper_joint(contract)
+    kinematics, gripper = Kinematics(contract), gripper_joint(contract)
     limits = (contract.limits.lower[gripper], contract.limits.upper[gripper])
-    end_effector = kinematics.forward_batch(joints)
-    start = process_time()
-    motion = robot_to_human(end_effector, joints[:, gripper], limits, "left")
-    middle = process_time()
-    arm = human_to_robot(motion, contract, kinematics, start=joints[0])
-    end = process_time()
-    return Throughput(frames / max(middle - start, 1e-6), frames / (end - middle), float(arm.reached.mean()))
+    to_human, to_robot, reached = 0.0, 0.0, []
+    for number, side in enumerate(SIDES):
+        joints = smooth_motion(contract, frames, seed + number)
+        end_effector = kinematics.forward_batch(joints)
+        start = process_time()
+        motion = robot_to_human(end_effector, joints[:, gripper], limits, side)
+        middle = process_time()
+        arm = human_to_robot(motion, contract, kinematics, start=None if from_home else joints[0])
+        to_robot += process_time() - middle
+        to_human += middle - start
+        reached.append(arm.reached.mean())
+    total = len(SIDES) * frames
+    return Throughput(total / max(to_human, 1e-6), total / to_robot, float(np.mean(reached)))
 
 
 def smooth_motion(contract: RobotContract, frames: int, seed: int) -> np.ndarray:
