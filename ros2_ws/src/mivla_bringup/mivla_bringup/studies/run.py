@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mivla_bringup.studies.data import BLOCK, StudyData
 from mivla_bringup.studies.plan import PRETRAININGS, Cell, Scale, Study
 from mivla_bringup.studies.results import Row, read_rows, write_rows
 from mivla_drivers.errors import DataError, MivlaError
+from mivla_policy.worker import end_with_parent
 
 SCALE = "scale.json"
 
@@ -62,7 +62,7 @@ class StudyRun:
         yield from (f"data: {what}" for what in data.prepare(self.workers))
         # One core a process. Bars of several would write over each other.
         os.environ.update(TQDM_DISABLE="1", OMP_NUM_THREADS="1")
-        pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _end_with_parent)
+        pool = ProcessPoolExecutor(self.workers, get_context("spawn"), end_with_parent)
         try:
             for work, jobs in self._stages(data):
                 futures = {pool.submit(work, *job): name for name, job in jobs.items()}
@@ -104,18 +104,6 @@ class StudyRun:
             for condition in self.study.conditions
             for row in read_rows(_trials(self.out, cell, condition))
         ]
-
-
-def _end_with_parent() -> None:
-    """Have this process end as soon as the study's does, or it would write beside the next run of the study."""
-    parent = parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, name="end with parent", daemon=True).start()
 
 
 def _pretrain(data: StudyData, out: Path, cell: Cell) -> None:

@@ -20,6 +20,7 @@ from mivla_drivers.errors import DataError
 from mivla_policy.data.annotation import Annotation, Demonstrations, fingerprint, is_whole, write_shard
 from mivla_policy.data.imitation import ImitatingArm, annotate
 from mivla_policy.data.track_reader import TrackReader
+from mivla_policy.worker import end_with_parent
 
 ENGINES = ("ray", "processes")
 
@@ -154,5 +155,5 @@ def _rows(work: Callable[[Path], Row], paths: list[Path], workers: Workers) -> I
     elif workers.count == 1:
         yield from map(work, paths)
     else:
-        with ProcessPoolExecutor(workers.count) as pool:
+        with ProcessPoolExecutor(workers.count, initializer=end_with_parent) as pool:
             yield from pool.map(work, paths)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from mivla_drivers.contract import load_contract
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.simulation.demonstration import Demonstration, Demonstrator
+from mivla_policy.worker import end_with_parent
 
 FIRST_SEED = 1_000_000  # far from the seeds of demonstrations (0..) and trials
 HARD_SHARE = 0.6
@@ -37,7 +38,10 @@ def in_blocks(work: Callable[[list[T]], int], wanted: Sequence[T], workers: int)
     """Hand `wanted` out to processes, ten at a time, with a progress bar; the sum of what `work` returns."""
     blocks = [list(wanted[i : i + BLOCK]) for i in range(0, len(wanted), BLOCK)]
     total = 0
-    with ProcessPoolExecutor(workers) as pool, tqdm(total=len(wanted), unit="episode") as bar:
+    with (
+        ProcessPoolExecutor(workers, initializer=end_with_parent) as pool,
+        tqdm(total=len(wanted), unit="episode") as bar,
+    ):
         for block, result in zip(blocks, pool.map(work, blocks), strict=True):
             total += result
             bar.update(len(block))

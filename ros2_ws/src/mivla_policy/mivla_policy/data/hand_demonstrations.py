@@ -26,6 +26,7 @@ from mivla_drivers.simulation.hands.scene import HandScene, sample_hand_scene
 from mivla_drivers.simulation.hands.view import camera_poses, frames, intrinsics
 from mivla_drivers.simulation.tasks.catalogue import HAND_TASKS, Task, task_named
 from mivla_policy.data.egodex import JOINTS
+from mivla_policy.worker import end_with_parent
 
 WIDTH_PX, HEIGHT_PX = 160, 160
 REVERSED = {"place": "take_off", "take_off": "place"}
@@ -111,7 +112,7 @@ def _written(folder: Path, missing: list[tuple[Task, int]], workers: int) -> Ite
     if workers <= 1 or not missing:
         yield from (write_demonstration(folder, task, seed) for task, seed in missing)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
         yield from pool.map(partial(write_demonstration, folder), *zip(*missing, strict=True))
 
 
