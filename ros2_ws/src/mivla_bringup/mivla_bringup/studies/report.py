@@ -52,7 +52,7 @@ def draw(study: Study, rows: Sequence[Row], path: Path) -> None:
     if len(_axes(table)[1]) == 1:  # one column: its lines stand side by side, under their own names
         table = {("", line): rate for (line, _), rate in table.items()}
     lines, columns = _axes(table)
-    figure, axes = pyplot.subplots(figsize=(max(5.0, 1.1 * len(table)), 3.4), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(min(12.0, max(5.0, 1.1 * len(table))), 3.4), layout="constrained")
     width = 0.8 / len(lines)
     for i, line in enumerate(lines):
         known = [j for j, column in enumerate(columns) if (line, column) in table]
