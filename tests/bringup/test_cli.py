@@ -34,7 +34,16 @@ def test_asking_for_help_imports_no_command():
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["fly"], ["launch"], ["trials", "--trials", "0"], ["trials", "--mode", "odd"]]
+    "words",
+    [
+        [],
+        ["fly"],
+        ["launch"],
+        ["trials", "--trials", "0"],
+        ["trials", "--mode", "odd"],
+        ["finetune"],
+        ["pretrain"],
+    ],
 )
 def test_a_wrong_command_line_ends_with_2_and_the_usage(words, capsys):
     with pytest.raises(SystemExit) as end:

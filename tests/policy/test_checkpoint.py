@@ -12,6 +12,7 @@ from small_models import plain_statistics, random_batch, small_model
 
 from mivla_drivers.contract import load_contract, parse_contract
 from mivla_drivers.errors import ContractError, DataError
+from mivla_policy import checkpoint
 from mivla_policy.checkpoint import load_policy_folder, save_policy
 from mivla_policy.normalisation import Statistics
 
@@ -45,6 +46,31 @@ def test_half_precision_on_disk_is_float32_in_memory(folder):
     torch.testing.assert_close(
         model.sample(random_batch(), noise), small_model().sample(random_batch(), noise), atol=0.05, rtol=0.05
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_the_weights_that_were_read_are_the_models_and_held_once(tmp_path, monkeypatch, dtype):
+    save_policy(tmp_path, small_model(), PIPER, plain_statistics(), dtype=dtype)
+    read = []
+
+    def watched(path, original=checkpoint.read_weights):
+        read.append(original(path))
+        return read[0]
+
+    monkeypatch.setattr(checkpoint, "read_weights", watched)
+    model = load_policy_folder(tmp_path).model
+    assert {p.data_ptr() for p in model.parameters()} == {t.data_ptr() for t in read[0].values()}
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_a_policy_in_memory_does_not_change_with_its_file(tmp_path):
+    save_policy(tmp_path, small_model(), PIPER, plain_statistics(), dtype=torch.float32)
+    model = load_policy_folder(tmp_path).model
+    before = [p.clone() for p in model.parameters()]
+    path = tmp_path / "model.safetensors"
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
 @pytest.mark.parametrize(

@@ -169,12 +169,13 @@ class TestAnnotate:
     def test_a_hand_that_was_not_tracked_is_no_target_and_is_not_imitated(self, tmp_path, arm):
         path, _ = write_egodex(tmp_path, steps=6)
         with h5py.File(path, "a") as file:
-            file["confidences/leftHand"] = np.array([1.0, 1.0, 0.0, np.nan, 0.2, 1.0])
+            file["confidences/leftHand"] = np.array([1.0, 1.0, 0.0, np.nan, 0.2, np.inf])
         own = read_egodex(path)
-        assert own.mask[:, LEFT_HAND].all(axis=1).tolist() == [True, True, False, False, True, True]
+        tracked = [True, True, False, False, True, False]
+        assert own.mask[:, LEFT_HAND].all(axis=1).tolist() == tracked
         assert own.mask[:, RIGHT_HAND].all()
         both = annotate(own, arm)
-        assert both.mask[:, LEFT_ARM].all(axis=1).tolist() == [True, True, False, False, True, True]
+        assert both.mask[:, LEFT_ARM].all(axis=1).tolist() == tracked
 
     def test_a_robot_without_end_effectors_has_nothing_to_imitate(self, tmp_path, arm):
         own = read_robotwin(write_robotwin(tmp_path, endpose=False)[0])

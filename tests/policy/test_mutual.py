@@ -25,7 +25,7 @@ from mivla_policy.data.mutual_frames import (
 )
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.training.mutual import TERMS, MutualConfig, MutualObjective, MutualSampler, slot_weights
-from mivla_policy.training.pretrain_mutual import arguments_parser, pretrain
+from mivla_policy.training.pretrain_mutual import arguments_parser, main, pretrain
 
 RECIPE = {"batch_size": 8, "precision": "float32", "warmup_steps": 1, "log_every": 1}
 
@@ -200,6 +200,18 @@ class TestPretraining:
         assert recipe.rate(recipe.warmup_steps) == recipe.rate(10**6) == 1e-4
         args = arguments_parser().parse_args(["--frames", "f", "--out", "o", "--steps", "1"])
         assert (args.learning_rate, args.batch_size) == (1e-4, 32)
+
+    def test_a_policy_does_not_write_over_the_one_it_starts_from(self, frames, tmp_path):
+        pretrain(frames, MutualConfig(steps=1, **RECIPE), tmp_path)
+        with pytest.raises(DataError, match="expected another folder than the base's"):
+            pretrain(frames, MutualConfig(steps=2, **RECIPE), tmp_path, base=tmp_path)
+
+    def test_a_gpu_that_is_not_there_is_said_so(self, folder, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        words = ["--frames", str(folder), "--out", str(tmp_path / "out"), "--steps", "1", "--device", "cuda"]
+        assert main(words) == 2
+        assert "process 1 found 1 GPUs; start fewer processes" in capsys.readouterr().err
 
     def test_the_loss_falls(self, frames, tmp_path):
         log = pretrain(frames, MutualConfig(steps=40, learning_rate=3e-3, **RECIPE), tmp_path).log

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from mivla_drivers.contract import RobotContract, parse_contract, require_same_contract
@@ -42,6 +42,11 @@ class Checkpoint:
     statistics: Statistics
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Tensors that `mivla import-hrdt` left fresh; a policy that has any is a start for training only."""
+        return tuple(self.extra.get("untrained", ()))
+
 
 def save_policy(
     folder: Path,
@@ -67,7 +72,7 @@ def save_policy(
 
 
 def load_policy_folder(folder: Path, contract: RobotContract | None = None) -> Checkpoint:
-    """Read a policy's folder, its weights as float32, in evaluation mode.
+    """Read a policy's folder, its weights as float32 and held once, in evaluation mode.
 
     Args:
         folder: written by `save_policy`.
@@ -92,28 +97,29 @@ def load_policy_folder(folder: Path, contract: RobotContract | None = None) -> C
         raise DataError(f"{folder / CONFIG}: expected a field 'model', found {sorted(document)}")
     config = ModelConfig.from_dict(document["model"], str(folder / CONFIG))
     statistics = Statistics.from_dict(_read_json(folder / STATISTICS), str(folder / STATISTICS))
-    model = Mivla(config)
+    # Shapes only: memory is taken once, for the weights that are read, and not for random ones too.
+    with torch.device("meta"):
+        model = Mivla(config)
     _load_weights(model, folder / WEIGHTS)
     return Checkpoint(model.eval(), own, statistics, document.get("extra", {}))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, float32 where they are numbers with a point.
+    """All tensors of a safetensors file, float32 where they are numbers with a point, in memory of their own.
 
     Raises:
         DataError: the file is truncated or not a safetensors file; names it and its size.
     """
     try:
-        weights = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            # One after another. Copied, since the file's own tensors are a map of it, which changes with it.
+            return {name: _own(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118  # it is no dict
     except (SafetensorError, OSError) as error:
         size = path.stat().st_size if path.exists() else 0
         raise DataError(
             f"{path}: expected a whole safetensors file, found {size} bytes that do not read ({error}). "
             "Copy it again."
         ) from None
-    return {
-        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()
-    }
 
 
 def _load_weights(model: Mivla, path: Path) -> None:
@@ -130,7 +136,11 @@ def _load_weights(model: Mivla, path: Path) -> None:
             )
         if not torch.isfinite(weights[name]).all():
             raise DataError(f"{path}: {name}: expected finite numbers, found NaN or infinity")
-    model.load_state_dict(weights)
+    model.load_state_dict(weights, assign=True)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

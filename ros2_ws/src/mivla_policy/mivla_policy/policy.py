@@ -15,6 +15,7 @@ from mivla_drivers.errors import ContractError, DataError, MivlaError
 from mivla_drivers.kinematics import Kinematics
 from mivla_policy.action_space import from_unified, to_unified
 from mivla_policy.checkpoint import load_policy_folder
+from mivla_policy.model.config import ModelConfig
 from mivla_policy.model.mivla import Batch, Mivla
 from mivla_policy.model.packing import WIDE, pack
 from mivla_policy.model.tokenisers import (
@@ -204,15 +205,17 @@ def load_policy(
         dtype: of all that runs on `device`; None is bfloat16 for a wide decoder on CUDA, else float32.
 
     Raises:
-        DataError, ContractError: as `load_policy_folder`.
+        DataError, ContractError: as `load_policy_folder`; also where the action layers were never trained.
     """
     folder = Path(folder)
     checkpoint = load_policy_folder(folder, contract)
+    if checkpoint.untrained:
+        raise DataError(
+            f"{folder}: expected a trained policy, found imported weights without trained state and action layers; "
+            f"train from them first: mivla finetune --base {folder}"
+        )
     config = checkpoint.model.config
-    if dtype is None:
-        # Reading the weights is what a flow step of one chunk spends its time on: half the bytes, half the time.
-        halved = torch.device(device).type == "cuda" and config.decoder.width >= WIDE
-        dtype = torch.bfloat16 if halved else torch.float32
+    dtype = dtype or precision(config, device)
     return Policy(
         checkpoint.model.to(device, dtype),
         contract or checkpoint.contract,
@@ -221,3 +224,10 @@ def load_policy(
         language_tokeniser(config, folder, device, dtype),
         seed,
     )
+
+
+def precision(config: ModelConfig, device: torch.device | str) -> torch.dtype:
+    """What a policy and its encoders run in: bfloat16 for a wide decoder on CUDA, else float32."""
+    # Reading the weights is what a flow step of one chunk spends its time on: half the bytes, half the time.
+    halved = torch.device(device).type == "cuda" and config.decoder.width >= WIDE
+    return torch.bfloat16 if halved else torch.float32

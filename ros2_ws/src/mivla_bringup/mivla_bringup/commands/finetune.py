@@ -13,9 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--base", type=Path, default=Path("models/mivla_small"), help="policy to start from (%(default)s)")
     add("--steps", type=int, default=600, help="optimiser steps (%(default)s)")
     add("--learning-rate", type=float, default=1e-4, help="(%(default)s)")
-    add(
-        "--out", type=Path, default=Path("models/piper_move_bottle"), help="the policy's folder (%(default)s)"
-    )
+    add("--out", type=Path, required=True, metavar="DIR", help="the new policy's folder")
     add("--device", default="cpu", help="cpu or cuda (%(default)s)")
 
 

@@ -1,4 +1,4 @@
-"""`mivla import-hrdt`: a published H-RDT checkpoint as the start of a policy of the paper's size."""
+"""`mivla import-hrdt`: a published H-RDT checkpoint as a policy's folder that training starts from."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `mivla import-hrdt`."""
+    from mivla_policy.model.config import VISION_JOINS
+
     add = parser.add_argument
     add("checkpoint", type=Path, metavar="CHECKPOINT", help="pytorch_model.bin or model.safetensors of H-RDT")
-    add("--out", type=Path, default=Path("models/mivla_base/hrdt.safetensors"), help="weights (%(default)s)")
-    add("--views", nargs="+", default=["front", "left_wrist", "right_wrist"], help="cameras (%(default)s)")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder that --base then takes")
+    add("--robot", default="piper", help="contract the folder gets, and its cameras (%(default)s)")
+    add("--weights", type=Path, metavar="DIR", help="policy folder whose encoders/ the new one gets")
+    add("--vision-join", choices=VISION_JOINS, help="of the two image encoders (tokens)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Map the tensors, write ours, and say which were taken and which were left, and why."""
-    import torch
-    from safetensors.torch import save_file
+    """Map the tensors, write the folder, and say which were taken and which were left, and why."""
+    from mivla_drivers.contract import load_contract
+    from mivla_policy.model.config import named_config
+    from mivla_policy.training.encoders import needed_encoders
+    from mivla_policy.training.imported import import_policy
 
-    from mivla_policy.model.config import mivla_base
-    from mivla_policy.model.hrdt_import import import_hrdt, read_hrdt
-    from mivla_policy.model.mivla import Mivla
-
-    state = read_hrdt(args.checkpoint)
-    model = Mivla(mivla_base(tuple(args.views)))
-    report = import_hrdt(model, state)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: t.to(torch.bfloat16).contiguous() for name, t in model.state_dict().items()}, args.out)
+    contract = load_contract(args.robot)
+    views = [camera.view for camera in contract.cameras]
+    config = named_config("mivla_base", views, args.vision_join)
+    report = import_policy(args.checkpoint, config, contract, args.out, args.weights)
     print(f"{args.out}: took {len(report.taken)} tensors, left {len(report.left)}")
     for name, reason in report.left.items():
         print(f"  {name}: {reason}")
+    needed = needed_encoders(config)
+    if needed and args.weights is None:
+        print(f"Before training, put {', '.join(needed)} into {args.out}/encoders; see docs/base_model.md.")
     return 0

@@ -12,11 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--robot", default="piper", help="robot's name (%(default)s)")
     add("--data", type=Path, default=Path("data/pretrain"), help="generated episodes (%(default)s)")
-    add("--episodes", type=int, default=265, help="how many to generate (%(default)s)")
+    add("--episodes", type=int, default=267, help="seeds to generate, less those that fail (%(default)s)")
     add("--steps", type=int, default=3000, help="optimiser steps (%(default)s)")
     add("--learning-rate", type=float, default=5e-4, help="(%(default)s)")
     add("--base", type=Path, default=None, metavar="DIR", help="a policy to go on from")
-    add("--out", type=Path, default=Path("models/mivla_small"), help="the policy's folder (%(default)s)")
+    add("--out", type=Path, required=True, metavar="DIR", help="the new policy's folder")
     add("--device", default="cpu", help="cpu or cuda (%(default)s)")
     add("--workers", type=int, default=os.cpu_count() or 1, help="processes that simulate (%(default)s)")
 

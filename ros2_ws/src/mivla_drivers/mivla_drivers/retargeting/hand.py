@@ -22,7 +22,9 @@ PHALANGES_MM = {
 """Mean metacarpal, proximal, middle, distal bone and soft tip [mm].
 
 Attributed to Buryanov and Kotiuk, "Proportions of hand segments", Int. J. Morphol. 28(3), 2010, as several
-public hand models give them; the article itself was not read.
+public hand models give them; the article itself was not read. Four lengths were not found in those models, and are
+estimates until somebody has a source: metacarpal and soft tip of the ring finger (58.00, 3.95) and of the little
+finger (53.69, 3.73).
 """
 
 # What the table does not say is this project's estimate, at the table's hand size.

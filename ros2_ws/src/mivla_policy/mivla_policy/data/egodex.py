@@ -24,6 +24,9 @@ from mivla_policy.data.track_reader import TrackReader
 
 VIEW = "front"
 TIPS = ("ThumbTip", "IndexFingerTip", "MiddleFingerTip", "RingFingerTip", "LittleFingerTip")
+UNTRACKED = 0.0
+"""Confidence, of 0 to 1, at which a joint counts as not seen. No threshold is published with the data, so only the
+least value there is leaves a joint out; raise RULE in imitation.py where this changes."""
 
 
 def _hand_joints(side: str) -> list[str]:
@@ -150,10 +153,7 @@ def _poses(file: h5py.File, path: Path) -> dict[str, np.ndarray]:
 
 
 def _tracked(file: h5py.File, side: str, steps: int, path: Path) -> np.ndarray:
-    """Frames (N,) in which no joint of a hand's action has confidence 0: ARKit's word for a guess.
-
-    No higher threshold is published.
-    """
+    """Frames (N,) in which every joint of a hand's action has a finite confidence above UNTRACKED."""
     tracked = np.ones(steps, dtype=bool)
     for joint in ("Hand", "ThumbKnuckle", *TIPS):
         name = f"confidences/{side}{joint}"
@@ -161,7 +161,7 @@ def _tracked(file: h5py.File, side: str, steps: int, path: Path) -> np.ndarray:
             confidence = file[name][()]
             if confidence.shape != (steps,):
                 raise DataError(f"{path}: {name}: expected shape {(steps,)}, found {confidence.shape}")
-            tracked &= np.nan_to_num(confidence) > 0
+            tracked &= np.isfinite(confidence) & (confidence > UNTRACKED)
     return tracked
 
 

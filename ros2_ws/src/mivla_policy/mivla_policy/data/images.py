@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,3 +115,16 @@ class VideoFrames(Sequence[np.ndarray]):
             width = round(frame.shape[1] * self.height / frame.shape[0])
             frame = cv2.resize(frame, (width, self.height), interpolation=cv2.INTER_AREA)
         return frame[..., ::-1]
+
+
+def content(images: Sequence[Image]) -> Iterator[bytes]:
+    """What tells a view's images from others, without decoding any; of a video, its length, size and height."""
+    if isinstance(images, VideoFrames):
+        yield f"{len(images)} {images.path.stat().st_size} {images.height}".encode()
+        return
+    for image in images:
+        if isinstance(image, JpegImage):
+            yield b"swapped" if image.swapped else b"plain"
+            yield image.data
+        else:
+            yield np.ascontiguousarray(image).tobytes()

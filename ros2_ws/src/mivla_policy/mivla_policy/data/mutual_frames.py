@@ -2,27 +2,29 @@
 
 Images and instructions come as tokens, so that training needs no encoder. Each array lies in a file of its own,
 `<name>.bin`, row after row, and is read through a memory map: a set may be larger than memory. `frames.json` is
-written last and says that the set is whole. At mivla_base's size a frame takes 0.6 MB a view.
+written last and says that the set is whole; `row_files` is how a run that was killed goes on. At mivla_base's size
+a frame takes 0.6 MB a view.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-import math
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.errors import DataError
 from mivla_policy.action_space import ACTION_DIMENSIONS
-from mivla_policy.data.images import pixels
+from mivla_policy.data.images import content, pixels
+from mivla_policy.data.row_files import Layout, Part, RowFiles
 from mivla_policy.data.sample import Sample, Track, samples
 from mivla_policy.model.config import ModelConfig
 from mivla_policy.model.tokenisers import ImageTokeniser, LanguageTokeniser
@@ -120,6 +122,21 @@ def statistics_of(frames: MutualFrames) -> Statistics:
     return Statistics(state_mean, state_std, action_mean, action_std)
 
 
+class Encoded(NamedTuple):
+    """What `encode_tracks` came to.
+
+    Attributes:
+        frames, demonstrations: in the folder.
+        kept: demonstrations looked at that an earlier run had finished already.
+        skipped: demonstrations left out for an image that does not decode.
+    """
+
+    frames: int
+    demonstrations: int
+    kept: int
+    skipped: int
+
+
 def encode_tracks(
     tracks: Iterable[tuple[Track, int]],
     config: ModelConfig,
@@ -127,95 +144,119 @@ def encode_tracks(
     language: LanguageTokeniser,
     folder: Path,
     every: int | None = 1,
-) -> int:
-    """Encode annotated demonstrations one after another into `folder`; returns the number of frames.
+    encoders: Mapping[str, int] | None = None,
+) -> Encoded:
+    """Encode annotated demonstrations one after another into `folder`, or what an earlier run left to do.
 
-    One with an image that does not decode is named and left out; their count comes last.
+    Demonstrations are kept up to the first that is another than it was; what follows is encoded again. One with an
+    image that does not decode is named and left out; their count comes last.
 
     Args:
         tracks: each with its stride, frames between two actions of a chunk (3 makes 10 Hz of 30 Hz).
         every: keep every so many frames as a sample; None keeps one a stride, a chunk's step apart.
+        encoders: {file: bytes} of the tokenisers' weights, where others could be meant.
 
     Raises:
-        DataError: there is no track, or one has none of the model's views.
+        DataError: there is no track, one has none of the model's views, the tokeniser is not the model's, another
+            run writes to the folder, or an earlier one did with another model, `every` or `encoders`.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    _require_tokens(images, config)
     instructions: dict[str, int] = {}
     demonstrations = skipped = 0
-    with RowFiles(folder) as files:
+    made_with = {"model": config.to_dict(), "every": every, "encoders": dict(encoders or {})}
+    with RowFiles(folder, _layout(config), made_with, folder / INDEX) as files:
         for track, stride in tracks:
             _require_view(track, config)
-            kept = files.rows
-            try:
-                for batch in _batches(samples(track, config.decoder.horizon, stride, every or stride)):
-                    number = instructions.get(track.instruction, len(instructions))
-                    files.write(_encode(batch, config, images, track, number))
-            except DataError as error:  # found only now, since images are decoded when they are looked at
-                logger.warning("skipped %s: %s", track.source, error)
-                files.cut(kept)
+            key, number = _key(track, config, stride), instructions.get(track.instruction, len(instructions))
+            part = files.keep(key)
+            if part is None:
+                found = samples(track, config.decoder.horizon, stride, every or stride)
+                part = _encode_track(files, key, track, found, config, images, number)
+            if part.reason:
+                logger.warning("skipped %s: %s", track.source, part.reason)
                 skipped += 1
                 continue
             instructions.setdefault(track.instruction, len(instructions))
             demonstrations += 1
-    if skipped:
-        logger.warning("%s: %d demonstrations encoded, %d skipped", folder, demonstrations, skipped)
-    if not demonstrations:
-        raise DataError(f"{folder}: expected at least one demonstration to encode, got none")
-    _write_language(folder / LANGUAGE, language, list(instructions))
-    _write_index(folder, files, demonstrations, list(instructions), config)
-    return files.rows
+        if skipped:
+            logger.warning("%s: %d demonstrations encoded, %d skipped", folder, demonstrations, skipped)
+        if not demonstrations:
+            raise DataError(
+                f"{folder}: expected at least one demonstration to encode, got none; the reasons come before"
+            )
+        files.drop_rest()
+        if files.changed or not (folder / INDEX).is_file():
+            _write_language(folder / LANGUAGE, language, list(instructions))
+            _write_index(folder, files.rows, demonstrations, list(instructions), config)
+        return Encoded(files.rows, demonstrations, files.kept, skipped)
 
 
-class RowFiles:
-    """Arrays written row by row to `<folder>/<name>.bin`, all as long as each other.
+def _encode_track(
+    files: RowFiles,
+    key: str,
+    track: Track,
+    found: Iterator[Sample],
+    config: ModelConfig,
+    images: ImageTokeniser,
+    instruction: int,
+) -> Part:
+    reason = ""
+    try:
+        for batch in _batches(found):
+            files.write(_encode(batch, config, images, track, instruction))
+    except DataError as error:  # found only now, since images are decoded when they are looked at
+        reason = str(error)
+    return files.finish(key, track.source, reason)
 
-    What lies in the folder is void from the first row on. Use it as a context, which closes the files.
 
-    Attributes:
-        rows: how many there are.
-        arrays: {name: (dtype, shape of a row)}.
-    """
+def _key(track: Track, config: ModelConfig, stride: int) -> str:
+    """Tells two demonstrations apart by what their rows are made from; images are not decoded."""
+    digest = hashlib.sha256(json.dumps([track.instruction, stride, bool(track.hands)]).encode())
+    for values in (track.states, track.targets):
+        digest.update(
+            (np.round(values, 6) + 0.0).tobytes()
+        )  # another machine's last digits are no other data
+    for mask in (track.state_mask, track.mask):
+        digest.update(np.packbits(mask).tobytes())
+    for view in config.views:
+        digest.update(view.encode())
+        for piece in content(track.images.get(view, ())):
+            digest.update(piece)
+    return digest.hexdigest()[:32]
 
-    def __init__(self, folder: Path) -> None:
-        self.rows, self.arrays = 0, dict[str, tuple[str, list[int]]]()
-        self._folder, self._files = folder, dict[str, BinaryIO]()
 
-    def __enter__(self) -> RowFiles:
-        return self
+def _layout(config: ModelConfig) -> Layout:
+    slots = (ACTION_DIMENSIONS,)
+    return {
+        "image_tokens": ("<f2", (len(config.views) * config.tokens_per_view, config.image_width)),
+        "state": ("<f4", slots),
+        "state_mask": ("|b1", slots),
+        "actions": ("<f4", (config.decoder.horizon, ACTION_DIMENSIONS)),
+        "action_mask": ("|b1", slots),
+        "source": ("|u1", ()),
+        "instruction": ("<i4", ()),
+    }
 
-    def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
-            file.close()
 
-    def write(self, arrays: dict[str, np.ndarray]) -> None:
-        """Append (B, ...) rows of every array."""
-        if not self._files:
-            (self._folder / INDEX).unlink(missing_ok=True)
-        for name, rows in arrays.items():
-            if name not in self._files:
-                self._files[name] = (self._folder / f"{name}.bin").open("wb")
-                self.arrays[name] = (rows.dtype.str, list(rows.shape[1:]))
-            self._files[name].write(rows.tobytes())
-        self.rows += len(next(iter(arrays.values())))
-
-    def cut(self, rows: int) -> None:
-        """Keep the first `rows` only."""
-        self.rows = rows
-        for name, file in self._files.items():
-            dtype, shape = self.arrays[name]
-            file.seek(rows * np.dtype(dtype).itemsize * math.prod(shape))
-            file.truncate()
+def _require_tokens(images: ImageTokeniser, config: ModelConfig) -> None:
+    found = images(np.zeros((1, config.image_size, config.image_size, 3), dtype=np.uint8)).shape[1:]
+    expected = (config.tokens_per_view, config.image_width)
+    if found != expected:
+        raise DataError(
+            f"{config.name}: image tokeniser: expected {expected} tokens and features a view, got {found}; "
+            "give the encoders of the size that the model names"
+        )
 
 
 def _write_index(
-    folder: Path, files: RowFiles, demonstrations: int, instructions: list[str], config: ModelConfig
+    folder: Path, rows: int, demonstrations: int, instructions: list[str], config: ModelConfig
 ) -> None:
     document = {
-        "frames": files.rows,
+        "frames": rows,
         "demonstrations": demonstrations,
         "instructions": instructions,
-        "arrays": files.arrays,
+        "arrays": _layout(config),
         "model": config.to_dict(),
     }
     partial = folder / f"{INDEX}.part"

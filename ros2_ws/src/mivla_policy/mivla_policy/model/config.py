@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from mivla_drivers.contract import ACTION_DIMENSIONS
 from mivla_drivers.errors import DataError
+
+VISION_JOINS = ("tokens", "channels")
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,8 @@ class ModelConfig:
     flow_time_max: float = 0.999
 
     def __post_init__(self) -> None:
-        if self.vision_join not in ("tokens", "channels"):
-            raise DataError(f"vision_join: expected 'tokens' or 'channels', got {self.vision_join!r}")
+        if self.vision_join not in VISION_JOINS:
+            raise DataError(f"vision_join: expected one of {VISION_JOINS}, got {self.vision_join!r}")
         if len(self.views) * self.tokens_per_view > self.decoder.image_tokens:
             raise DataError(
                 f"{self.name}: expected at most {self.decoder.image_tokens} image tokens, "
@@ -182,7 +185,25 @@ def mivla_base(
     )
 
 
-CONFIGS = {"mivla_small": mivla_small, "mivla_base": mivla_base}
+CONFIGS: dict[str, Callable[..., ModelConfig]] = {"mivla_small": mivla_small, "mivla_base": mivla_base}
+
+
+def named_config(
+    name: str, views: Sequence[str] | None = None, vision_join: str | None = None
+) -> ModelConfig:
+    """A configuration of `CONFIGS`; None keeps its own views, or its own reading of the paper's image tokens.
+
+    Raises:
+        DataError: `vision_join` is given for a model with one image encoder.
+    """
+    options: dict[str, Any] = {"views": tuple(views)} if views else {}
+    if vision_join is not None:
+        if name != "mivla_base":
+            raise DataError(
+                f"{name}: expected no --vision-join, since it has one image encoder, got {vision_join!r}"
+            )
+        options["vision_join"] = vision_join
+    return CONFIGS[name](**options)
 
 
 def with_decoder(config: ModelConfig, **changes: Any) -> ModelConfig:

@@ -56,7 +56,8 @@ class Known(NamedTuple):
 class Mivla(nn.Module):
     """Projections of every input, and the decoder.
 
-    Two-layer MLPs project image and instruction tokens, three-layer ones state and noisy actions.
+    Two-layer MLPs project image and instruction tokens, three-layer ones state and noisy actions: H-RDT's reading
+    of the paper's "three MLPs" for the state, which gives one token.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -50,6 +50,7 @@ def _lines(name: str, model: Mivla, contract: RobotContract, about: dict[str, An
         f"| time | {result['seconds'] / 60:.1f} minutes |",
         f"| machine | {about['machine']} |",
         f"| made by | `{about['command']}` |",
+        *_made_from(about),
     ]
     base = about.get("base")
     while base:
@@ -61,7 +62,7 @@ def _lines(name: str, model: Mivla, contract: RobotContract, about: dict[str, An
 def _origin(base: dict[str, Any]) -> list[str]:
     """What is known of the policy that a run went on from; one that was imported has no training of ours."""
     if "result" not in base:
-        return [f"It went on from a policy that was not trained here: {base}."]
+        return [f"It went on from weights that were not trained here: {base.get('imported', base)}."]
     result, training = base["result"], base["training"]
     return [
         "It went on from a policy made so:",
@@ -72,4 +73,10 @@ def _origin(base: dict[str, Any]) -> list[str]:
         f"| optimiser | {training['steps']} steps of {training['batch_size']} |",
         f"| time | {result['seconds'] / 60:.1f} minutes on {base['machine']} |",
         f"| made by | `{base['command']}` |",
+        *_made_from(base),
     ]
+
+
+def _made_from(about: dict[str, Any]) -> list[str]:
+    """The digests of what a run was made from: a folder's name may mean another policy by now."""
+    return [f"| {name}, SHA-256 | `{digest}` |" for name, digest in about.get("made_from", {}).items()]

@@ -17,8 +17,15 @@ def draw_loss(log: list[tuple[int, float, float]], path: Path, title: str) -> No
     steps, losses, _ = (np.array(column) for column in zip(*log, strict=True))
     window = max(1, len(losses) // 50)
     smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
+    apart = steps[1] - steps[0] if len(steps) > 1 else 1
     figure, axes = pyplot.subplots(figsize=(6, 3.2), layout="constrained")
-    axes.plot(steps, losses, linewidth=0.6, alpha=0.35, label="every 20th step")
+    axes.plot(
+        steps,
+        losses,
+        linewidth=0.6,
+        alpha=0.35,
+        label=f"one step in {apart}",
+    )
     axes.plot(steps[window - 1 :], smooth, linewidth=1.6, label=f"mean of {window}")
     axes.set(xlabel="optimiser step", ylabel="flow-matching loss", yscale="log", title=title)
     axes.legend(frameon=False)

@@ -26,7 +26,7 @@ from torch import nn
 from tqdm import trange
 
 from mivla_drivers.contract import load_contract
-from mivla_drivers.errors import MivlaError
+from mivla_drivers.errors import DataError, MivlaError
 from mivla_policy.checkpoint import load_policy_folder, save_policy
 from mivla_policy.data.mutual_frames import MutualFrames, require_slots, statistics_of
 from mivla_policy.model.config import with_decoder
@@ -35,6 +35,7 @@ from mivla_policy.model.transfer import carry_over
 from mivla_policy.training import sharded
 from mivla_policy.training.card import machine, write_card
 from mivla_policy.training.curve import draw_loss
+from mivla_policy.training.encoders import carry_encoders, require_encoders
 from mivla_policy.training.mutual import TERMS, MutualConfig, MutualObjective, MutualSampler
 from mivla_policy.training.processes import ENGINES, Processes, distributed, joined, launch
 
@@ -50,17 +51,21 @@ def pretrain(
     sharding: str = "ddp",
     robot: str = "piper",
     base: Path | None = None,
+    encoders: Path | None = None,
 ) -> sharded.Progress:
     """Train a model on `frames`, a fresh one or from `base`'s weights; `out` becomes a policy's folder.
 
-    All processes call this.
+    All processes call this. mivla_base's encoders come from the policy folder `encoders`, or else from `base`.
 
     Raises:
         DataError: the frames lack what the objective or the robot needs, `out` holds another run's
-            checkpoints, or `base` is not of the frames' model.
+            checkpoints, `base` is `out` or not of the frames' model, or an encoder is missing.
     """
+    if base is not None and out.resolve() == base.resolve():
+        raise DataError(f"{out}: expected another folder than the base's, which would be overwritten")
     contract = load_contract(robot)
     require_slots(frames, contract)
+    require_encoders(frames.config, encoders or base)  # now, not after days of training
     processes = processes or Processes(0, 1, torch.device("cpu"))
     device = processes.device
 
@@ -114,6 +119,7 @@ def pretrain(
         about = _about(frames, config, progress, processes)
         if origin is not None:
             about["base"] = origin.extra
+        carry_encoders(frames.config, encoders or base, out)
         save_policy(out, model, contract, statistics, about, dtype=torch.float32)
         write_card(out, model, contract, about)
         draw_loss(progress.log, out / "loss.png", f"{out.name}: {config.objective}, {len(frames)} frames")
@@ -166,7 +172,8 @@ def arguments_parser() -> argparse.ArgumentParser:
     add("--steps", type=int, required=True, help="optimiser steps")
     add("--robot", default="piper", help="contract the policy's folder gets (%(default)s)")
     add("--base", type=Path, help="policy folder whose weights to start from (fresh ones)")
-    add("--device", default="cpu", help="cpu or cuda (%(default)s)")
+    add("--weights", type=Path, help="policy folder whose encoders/ the result gets, for mivla_base (--base)")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="(%(default)s)")
     add("--processes", type=int, default=1, help="start so many on this machine (%(default)s)")
     add("--sharding", choices=ENGINES, default="ddp", help="of several processes (%(default)s)")
     add("--gradient-checkpointing", action="store_true", help="less memory, a third more time")
@@ -193,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         learning_rate=args.learning_rate,
         warmup_steps=args.warmup_steps,
         objective=args.objective,
-        precision=args.precision or ("bf16" if args.device.startswith("cuda") else "float32"),
+        precision=args.precision or ("bf16" if args.device == "cuda" else "float32"),
         seed=args.seed,
         log_every=args.log_every,
         save_every=args.save_every,
@@ -203,7 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.gradient_checkpointing:
             frames = replace(frames, config=with_decoder(frames.config, gradient_checkpointing=True))
         with joined(args.device) as processes:
-            progress = pretrain(frames, config, args.out, processes, args.sharding, args.robot, args.base)
+            progress = pretrain(
+                frames, config, args.out, processes, args.sharding, args.robot, args.base, args.weights
+            )
     except MivlaError as error:
         print(f"mivla: {error}", file=sys.stderr)
         return REFUSED

@@ -58,11 +58,20 @@ def joined(device: str) -> Iterator[Processes]:
 
     Args:
         device: "cpu" or "cuda"; each process of a machine takes a GPU of its own.
+
+    Raises:
+        DataError: there is no GPU for this process.
     """
     rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     place = torch.device(device)
     if place.type == "cuda":
-        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        own, found = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if own >= found:
+            raise DataError(
+                f"device cuda: expected a GPU for each process of this machine, process {own} found {found} GPUs; "
+                "start fewer processes, or use --device cpu"
+            )
+        place = torch.device("cuda", own)
         torch.cuda.set_device(place)
     if count == 1:
         yield Processes(0, 1, place)

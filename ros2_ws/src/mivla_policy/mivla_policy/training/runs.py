@@ -11,18 +11,22 @@ import numpy as np
 import torch
 
 from mivla_drivers.contract import RobotContract, load_contract, require_same_contract
+from mivla_drivers.errors import DataError
 from mivla_drivers.recording.reader import read_dataset
 from mivla_drivers.simulation.task import MoveBottleOntoPad
 from mivla_policy.checkpoint import load_policy_folder, save_policy
-from mivla_policy.data.encoded import EncodedFrames, encode_episodes
+from mivla_policy.data.encoded import EncodedFrames, EpisodeFrames, encode_episodes
 from mivla_policy.data.generate import FIRST_SEED, HARD_SHARE, generate
 from mivla_policy.data.sources import generated_episodes, recorded_episodes
 from mivla_policy.model.config import ModelConfig, mivla_small
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.model.tokenisers import image_tokeniser, language_tokeniser
 from mivla_policy.normalisation import Statistics
+from mivla_policy.policy import precision
 from mivla_policy.training.card import machine, write_card
 from mivla_policy.training.curve import draw_loss
+from mivla_policy.training.digests import digest_of_frames, digest_of_policy, digest_of_recordings
+from mivla_policy.training.encoders import carry_encoders, require_encoders
 from mivla_policy.training.train import FrameSampler, TrainConfig, TrainResult, train
 
 
@@ -36,6 +40,24 @@ class RunSummary:
     loss: float
 
 
+@dataclass(frozen=True)
+class Run:
+    """How and where a run trains.
+
+    Attributes:
+        out: the new policy's folder.
+        device: of the model, and of encoders that no package ships.
+        made_from: digests of the data and, where there is one, of the base.
+        base: the policy that it goes on from; None starts with random weights.
+    """
+
+    config: TrainConfig
+    out: Path
+    device: str
+    made_from: dict[str, str]
+    base: Path | None = None
+
+
 def pretrain(
     robot: str,
     data: Path,
@@ -46,74 +68,91 @@ def pretrain(
     workers: int,
     base: Path | None = None,
 ) -> RunSummary:
-    """Generate `episodes` demonstrations in `data`, encode them, and train mivla_small into `out`.
+    """Generate demonstrations of `episodes` seeds in `data`, encode them, and train mivla_small into `out`.
 
     `base`, where given, is a policy to go on from: its weights and its statistics are taken over.
+
+    Raises:
+        DataError: `out` is `base`, or holds what is left of another run.
     """
+    require_another_folder(out, base)
     contract = load_contract(robot)
     model_config = mivla_small(tuple(camera.view for camera in contract.cameras))
-    generate(data, robot, episodes, model_config.decoder.horizon, workers)
+    failed = generate(data, robot, episodes, model_config.decoder.horizon, workers)
     encoded = data / f"encoded_{episodes}"
     if not (encoded / "frames.json").is_file():
-        sources = generated_episodes(data, MoveBottleOntoPad.instruction, limit=episodes)
+        sources = generated_episodes(data, MoveBottleOntoPad.instruction, limit=episodes - failed)
         encode_episodes(sources, contract, image_tokeniser(model_config, threads=workers), encoded)
     frames = EncodedFrames.load(encoded)
     command = f"mivla pretrain --episodes {episodes} --steps {config.steps}"
     extra: dict[str, Any] = {
         "data": "simulated demonstrations of the scripted expert, "
-        f"{HARD_SHARE:.0%} in hard mode, disturbed, seeds from {FIRST_SEED}",
+        f"{HARD_SHARE:.0%} in hard mode, disturbed, seeds from {FIRST_SEED}; of {episodes} seeds {failed} failed",
         "command": command,
     }
+    made_from = {"data": digest_of_frames(frames)}
     if base is None:
         torch.manual_seed(config.seed)
         model = Mivla(model_config)
-        statistics = Statistics.of(frames.state, frames.mask, frames.actions, frames.mask)
+        statistics = _statistics(frames)
     else:
         checkpoint = load_policy_folder(base, contract)
         model, statistics = checkpoint.model.requires_grad_(True), checkpoint.statistics
+        made_from["base"] = digest_of_policy(base)
         rate = f"--learning-rate {config.learning_rate:g}"
         extra |= {"base": checkpoint.extra, "command": f"{command} {rate} --base {base}"}
-    result = _train(model, frames, statistics, config, out, device)
-    return _finish(result, contract, statistics, out, episodes, frames, config, extra)
+    run = Run(config, out, device, made_from, base)
+    result = _train(run, model, frames, statistics)
+    return _finish(run, result, contract, statistics, episodes - failed, len(frames), extra)
 
 
 def finetune(data: Path, base: Path, out: Path, config: TrainConfig, device: str) -> RunSummary:
-    """Fine-tune the policy of `base` on the recordings in `data`, write the result to `out`.
+    """Fine-tune the policy of `base` on the recordings in `data`, write the result to `out`, encoders with it.
+
+    The base's statistics stay, but where its action layers were never trained the recordings' take their place.
 
     Raises:
-        DataError: `data` holds no usable recording.
+        DataError: `data` holds no usable recording, `base` lacks an encoder, `out` is `base`, or holds what is
+            left of another run.
         ContractError: the recordings are of another robot than the base policy's.
     """
+    require_another_folder(out, base)
     checkpoint = load_policy_folder(base)
-    contract = checkpoint.contract
+    contract, model = checkpoint.contract, checkpoint.model
+    require_encoders(model.config, base)
     recordings = read_dataset(data)
     require_same_contract(contract, recordings[0].contract, where=str(data))
-    model = checkpoint.model
-    tokeniser = image_tokeniser(model.config, base)
-    encoded = data / "encoded"
-    encode_episodes(
-        recorded_episodes(recordings, contract, model.config.decoder.horizon), contract, tokeniser, encoded
-    )
-    frames = EncodedFrames.load(encoded)
-    result = _train(model.requires_grad_(True), frames, checkpoint.statistics, config, out, device)
+    made_from = {"data": digest_of_recordings(recordings), "base": digest_of_policy(base)}
+    run = Run(config, out, device, made_from, base)
+    episodes = recorded_episodes(recordings, contract, model.config.decoder.horizon)
+    frames = _encoded(run, model.config, episodes, contract, data / "encoded")
+    statistics = _statistics(frames) if checkpoint.untrained else checkpoint.statistics
+    result = _train(run, model.requires_grad_(True), frames, statistics)
+    carry_encoders(model.config, base, out)
     extra = {
         "data": f"{len(recordings)} demonstrations recorded through ROS and CAN",
-        "command": f"mivla finetune --steps {config.steps} --learning-rate {config.learning_rate:g}",
+        "command": f"mivla finetune --data {data} --base {base} --steps {config.steps} "
+        f"--learning-rate {config.learning_rate:g}",
         "base": checkpoint.extra,
     }
-    return _finish(result, contract, checkpoint.statistics, out, len(recordings), frames, config, extra)
+    return _finish(run, result, contract, statistics, len(recordings), len(frames), extra)
 
 
-def _train(
-    model: Mivla, frames: EncodedFrames, statistics: Statistics, config: TrainConfig, out: Path, device: str
-) -> TrainResult:
-    sampler = FrameSampler(frames, statistics, language_tokens(model.config, frames.instructions), device)
-    return train(model, sampler, config, out, device)
+def require_another_folder(out: Path, base: Path | None) -> None:
+    """Refuse a run that would write over the policy that it starts from.
+
+    Raises:
+        DataError: both are one folder.
+    """
+    if base is not None and out.resolve() == base.resolve():
+        raise DataError(f"--out {out}: expected another folder than --base, which it would overwrite")
 
 
-def language_tokens(config: ModelConfig, instructions: Iterable[str]) -> dict[str, np.ndarray]:
-    """Tokens (L, C) of each instruction, without padding."""
-    tokenise = language_tokeniser(config)
+def language_tokens(
+    config: ModelConfig, instructions: Iterable[str], folder: Path | None = None, device: str = "cpu"
+) -> dict[str, np.ndarray]:
+    """Tokens (L, C) of each instruction, without padding; `folder` and `device` as in `language_tokeniser`."""
+    tokenise = language_tokeniser(config, folder, device, precision(config, device))
     found = {}
     for text in instructions:
         tokens, mask = tokenise([text])
@@ -121,21 +160,42 @@ def language_tokens(config: ModelConfig, instructions: Iterable[str]) -> dict[st
     return found
 
 
+def _encoded(
+    run: Run, config: ModelConfig, episodes: Iterable[EpisodeFrames], contract: RobotContract, folder: Path
+) -> EncodedFrames:
+    """Frames encoded as the policy will encode them; the encoder's memory is free again afterwards."""
+    dtype = precision(config, run.device)
+    encode_episodes(
+        episodes, contract, image_tokeniser(config, run.base, device=run.device, dtype=dtype), folder
+    )
+    return EncodedFrames.load(folder)
+
+
+def _statistics(frames: EncodedFrames) -> Statistics:
+    return Statistics.of(frames.state, frames.mask, frames.actions, frames.mask)
+
+
+def _train(run: Run, model: Mivla, frames: EncodedFrames, statistics: Statistics) -> TrainResult:
+    language = language_tokens(model.config, frames.instructions, run.base, run.device)
+    sampler = FrameSampler(frames, statistics, language, run.device)
+    return train(model, sampler, run.config, run.out, run.device, run.made_from)
+
+
 def _finish(
+    run: Run,
     result: TrainResult,
     contract: RobotContract,
     statistics: Statistics,
-    out: Path,
     episodes: int,
-    frames: EncodedFrames,
-    config: TrainConfig,
-    extra: dict,
+    frames: int,
+    extra: dict[str, Any],
 ) -> RunSummary:
     loss = float(np.mean([row[1] for row in result.log[-20:]])) if result.log else float("nan")
-    summary = RunSummary(episodes, len(frames), result.seconds, loss)
-    about = {**extra, "training": asdict(config), "result": asdict(summary), "machine": machine()}
-    save_policy(out, result.model, contract, statistics, about)
-    write_card(out, result.model, contract, about)
-    draw_loss(result.log, out / "loss.png", f"{out.name}: {episodes} episodes, {len(frames)} frames")
-    (out / "resume.pt").unlink(missing_ok=True)
+    summary = RunSummary(episodes, frames, result.seconds, loss)
+    about = {**extra, "made_from": run.made_from, "training": asdict(run.config), "result": asdict(summary)}
+    about["machine"] = machine()
+    save_policy(run.out, result.model, contract, statistics, about)
+    write_card(run.out, result.model, contract, about)
+    draw_loss(result.log, run.out / "loss.png", f"{run.out.name}: {episodes} episodes, {frames} frames")
+    (run.out / "resume.pt").unlink(missing_ok=True)
     return summary

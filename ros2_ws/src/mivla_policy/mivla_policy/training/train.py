@@ -1,7 +1,7 @@
 """Trains MiVLA on encoded frames, on CPU or CUDA (bf16), resumable.
 
-    mivla pretrain --episodes data/pretrain --out models/mivla_small
-    mivla finetune --data data/demos --base models/mivla_small --out models/piper_move_bottle
+    mivla pretrain --episodes 367 --out models/my_base
+    mivla finetune --data data/demos --base models/my_base --out models/my_task
 
 Read `train` from top to bottom: data, model, optimiser, loop, and what is written at the end.
 """
@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import csv
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import trange
 
+from mivla_drivers.errors import DataError
 from mivla_policy.data.encoded import EncodedFrames
 from mivla_policy.model.mivla import Batch, Mivla
 from mivla_policy.normalisation import Statistics
 from mivla_policy.training.average import WeightAverage
+
+FREE = "save_every"  # may differ between a run and its continuation
 
 
 @dataclass(frozen=True)
@@ -100,9 +105,21 @@ class FrameSampler:
 
 
 def train(
-    model: Mivla, sampler: FrameSampler, config: TrainConfig, out: Path, device: str = "cpu"
+    model: Mivla,
+    sampler: FrameSampler,
+    config: TrainConfig,
+    out: Path,
+    device: str = "cpu",
+    made_from: Mapping[str, str] | None = None,
 ) -> TrainResult:
-    """Train `model`; returns it with averaged weights. `out` keeps train_log.csv and what a resume needs."""
+    """Train `model`; returns it with averaged weights. `out` keeps train_log.csv and what a resume needs.
+
+    Args:
+        made_from: digests by name of what else decides the result, such as the data and the base.
+
+    Raises:
+        DataError: `out` holds the state of a run that was stopped, of another configuration or `made_from`.
+    """
     out.mkdir(parents=True, exist_ok=True)
     model = model.to(device).train()
     decayed = [p for p in model.parameters() if p.dim() >= 2]
@@ -114,7 +131,8 @@ def train(
     )
     average = WeightAverage(model, config.average_decay)
     log: list[tuple[int, float, float]] = []
-    start, seconds_before = _resume(out, model, optimiser, average, log, config)
+    recipe = {**asdict(config), **(made_from or {})}
+    start, seconds_before = _resume(out, model, optimiser, average, log, recipe)
     began = time.monotonic()
 
     progress = trange(start, config.steps, initial=start, total=config.steps, unit="step", mininterval=2.0)
@@ -146,7 +164,7 @@ def train(
                 average,
                 log,
                 seconds_before + time.monotonic() - began,
-                config,
+                recipe,
             )
 
     average.copy_to(model)
@@ -163,7 +181,7 @@ def schedule(step: int, config: TrainConfig) -> float:
     return warm * cool
 
 
-def _save(out, step, model, optimiser, average, log, seconds, config) -> None:
+def _save(out, step, model, optimiser, average, log, seconds, recipe) -> None:
     state = {
         "step": step,
         "model": model.state_dict(),
@@ -171,25 +189,35 @@ def _save(out, step, model, optimiser, average, log, seconds, config) -> None:
         "average": average.state_dict(),
         "log": log,
         "seconds": seconds,
-        "config": asdict(config),
+        "config": recipe,
     }
     torch.save(state, out / "resume.part")
     (out / "resume.part").rename(out / "resume.pt")
 
 
-def _resume(out, model, optimiser, average, log, config) -> tuple[int, float]:
-    """Continue from `out`/resume.pt where it belongs to the same configuration."""
+def _resume(out, model, optimiser, average, log, recipe) -> tuple[int, float]:
+    """Continue from `out`/resume.pt, which must be of the same recipe; from 0 where there is none."""
     path = out / "resume.pt"
     if not path.exists():
         return 0, 0.0
     state = torch.load(path, weights_only=True, map_location="cpu")
-    if state["config"] != asdict(config):
-        return 0, 0.0
+    _require_same(path, state["config"], recipe)
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     average.load_state_dict(state["average"])
     log += [tuple(row) for row in state["log"]]
     return state["step"], state["seconds"]
+
+
+def _require_same(path: Path, found: dict[str, Any], recipe: dict[str, Any]) -> None:
+    names = sorted((found.keys() | recipe.keys()) - {FREE})
+    other = [name for name in names if found.get(name) != recipe.get(name)]
+    if other:
+        raise DataError(
+            f"{path}: expected the state of this run, with { ({name: recipe.get(name) for name in other}) }, found "
+            f"{ ({name: found.get(name) for name in other}) }; set them as they were, choose another folder, "
+            "or delete the file to start anew"
+        )
 
 
 def _write_log(path: Path, log: list[tuple[int, float, float]]) -> None:

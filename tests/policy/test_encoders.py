@@ -1,0 +1,80 @@
+"""Encoders that no package ships go with every policy that is trained from another one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from mutual_data import tiny_config, write_frames
+from small_encoders import encoded_config, write_encoders
+
+from mivla_drivers.contract import load_contract
+from mivla_drivers.errors import DataError
+from mivla_policy.data.mutual_frames import MutualFrames
+from mivla_policy.observation import Observation
+from mivla_policy.policy import load_policy
+from mivla_policy.training import encoders
+from mivla_policy.training.encoders import carry_encoders
+from mivla_policy.training.mutual import MutualConfig
+from mivla_policy.training.pretrain_mutual import pretrain
+
+RECIPE = MutualConfig(steps=1, batch_size=2, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A folder with tiny encoders."""
+    return write_encoders(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    return replace(
+        MutualFrames.load(write_frames(tmp_path_factory.mktemp("frames"))), config=encoded_config()
+    )
+
+
+def test_a_pre_trained_policy_can_be_loaded_where_it_was_written(frames, base, tmp_path):
+    pretrain(frames, RECIPE, tmp_path, encoders=base)
+    piper = load_contract("piper")
+    images = {c.view: np.zeros((c.height, c.width, 3), dtype=np.uint8) for c in piper.cameras}
+    positions, _ = load_policy(tmp_path).infer(Observation(images, piper.home, "fold it", 0.0))
+    assert positions.shape == (16, 7)
+
+
+def test_what_is_missing_is_said_before_training(frames, base, tmp_path):
+    with pytest.raises(DataError, match=r"mivla_small: .*encoders/ holds \['dinov2', 'siglip', 't5'\]"):
+        pretrain(frames, RECIPE, tmp_path / "out")
+    with pytest.raises(
+        DataError, match=r"out/encoders/dinov2: expected the dinov2 encoder .* no such folder"
+    ):
+        pretrain(frames, RECIPE, tmp_path / "out", encoders=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_whose_encoders_come_in_packages_carries_none(tmp_path):
+    carry_encoders(tiny_config(), None, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_are_linked_and_take_no_more_room(base, tmp_path):
+    for _ in range(2):  # a run that is started again finds them there
+        carry_encoders(encoded_config(), base, tmp_path)
+    for path in (base / "encoders").rglob("*.*"):
+        assert (tmp_path / path.relative_to(base)).samefile(path)
+    carry_encoders(encoded_config(), base, base)
+
+
+def test_files_on_another_file_system_are_copied(base, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(encoders.errno.EXDEV, os.strerror(encoders.errno.EXDEV))
+
+    monkeypatch.setattr(encoders.os, "link", refuse)
+    carry_encoders(encoded_config(), base, tmp_path)
+    for path in (base / "encoders").rglob("*.*"):
+        copy = tmp_path / path.relative_to(base)
+        assert copy.read_bytes() == path.read_bytes()
+        assert not copy.samefile(path)
+    assert not list(tmp_path.rglob("*.part"))

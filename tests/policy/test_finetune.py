@@ -1,0 +1,124 @@
+"""Fine-tuning on recordings: the encoders go along, and what is left of one run is not taken for another's."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from dataset_files import write_recording
+from small_encoders import encoded_config, write_encoders
+from small_models import plain_statistics
+
+from mivla_drivers.contract import load_contract
+from mivla_drivers.errors import DataError
+from mivla_policy.benchmarks.random_weights import randomised
+from mivla_policy.checkpoint import save_policy
+from mivla_policy.model.mivla import Mivla
+from mivla_policy.observation import Observation
+from mivla_policy.policy import load_policy
+from mivla_policy.training import runs
+from mivla_policy.training.encoders import carry_encoders
+from mivla_policy.training.runs import finetune, language_tokens
+from mivla_policy.training.train import FrameSampler, TrainConfig
+
+PIPER = load_contract("piper")
+RECIPE = TrainConfig(steps=3, batch_size=2, save_every=2)
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory):
+    return write_encoders(tmp_path_factory.mktemp("encoders"))
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    write_recording(folder)
+    return folder
+
+
+def policy(folder, encoders, seed=0):
+    config = encoded_config()
+    save_policy(folder, randomised(Mivla(config), seed=seed), PIPER, plain_statistics())
+    carry_encoders(config, encoders, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stopped(encoders, recordings, tmp_path_factory):
+    """A base, and the folder of a run from it that was stopped after its second step."""
+    folder, draws = tmp_path_factory.mktemp("stopped"), []
+    base = policy(folder / "base", encoders)
+
+    def interrupted(self, size, rng, original=FrameSampler.batch):
+        draws.append(size)
+        if len(draws) > 2:
+            raise KeyboardInterrupt
+        return original(self, size, rng)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FrameSampler, "batch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(recordings, base, folder / "out", RECIPE, "cpu")
+    assert (folder / "out" / "resume.pt").is_file()
+    return base, folder / "out"
+
+
+def test_another_base_does_not_go_on_from_what_is_left(stopped, encoders, recordings, tmp_path):
+    _, out = stopped
+    other = policy(tmp_path / "other", encoders, seed=1)
+    left = (out / "resume.pt").read_bytes()
+    with pytest.raises(
+        DataError, match=r"resume.pt: expected the state of this run, with \{'base': .*delete"
+    ):
+        finetune(recordings, other, out, RECIPE, "cpu")
+    assert (out / "resume.pt").read_bytes() == left
+
+
+def test_other_recordings_or_another_recipe_do_not_go_on_from_what_is_left(stopped, tmp_path):
+    base, out = stopped
+    write_recording(tmp_path, seconds=0.8)
+    longer = TrainConfig(steps=4, batch_size=2)
+    with pytest.raises(
+        DataError, match=r"with \{'data': '\w+', 'steps': 4\}, found \{'data': '\w+', 'steps': 3"
+    ):
+        finetune(tmp_path, base, out, longer, "cpu")
+
+
+def test_a_stopped_run_goes_on_and_its_policy_can_be_loaded(stopped, recordings):
+    base, out = stopped
+    assert finetune(recordings, base, out, RECIPE, "cpu").episodes == 1
+    assert not (out / "resume.pt").exists()
+    images = {c.view: np.zeros((c.height, c.width, 3), dtype=np.uint8) for c in PIPER.cameras}
+    positions, _ = load_policy(out).infer(Observation(images, PIPER.home, "move it", 0.0))
+    assert positions.shape == (16, 7)
+    card = (out / "README.md").read_text()
+    assert f"--data {recordings} --base {base}" in card
+    assert hashlib.sha256((base / "model.safetensors").read_bytes()).hexdigest() in card
+
+
+def test_the_base_is_not_overwritten(tmp_path):
+    with pytest.raises(DataError, match="expected another folder than --base"):
+        finetune(tmp_path, tmp_path, tmp_path / "x" / "..", RECIPE, "cpu")
+
+
+def test_a_base_without_its_encoders_is_refused_before_anything_is_read(tmp_path):
+    config = encoded_config()
+    save_policy(tmp_path, Mivla(config), PIPER, plain_statistics())
+    with pytest.raises(DataError, match="expected the dinov2 encoder"):
+        finetune(tmp_path / "no recordings", tmp_path, tmp_path / "out", RECIPE, "cpu")
+
+
+def test_instructions_are_encoded_on_the_device_of_the_run(monkeypatch, tmp_path):
+    asked = []
+
+    def tokeniser(*arguments):
+        asked.append(arguments)
+        return lambda texts: (np.zeros((1, 3, 384), np.float32), np.array([[True, True, False]]))
+
+    monkeypatch.setattr(runs, "language_tokeniser", tokeniser)
+    config = encoded_config()
+    assert language_tokens(config, ["fold it"], tmp_path, "cuda")["fold it"].shape == (2, 384)
+    assert asked == [(config, tmp_path, "cuda", torch.float32)]
