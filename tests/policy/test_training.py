@@ -80,6 +80,11 @@ def test_the_log_is_written_for_people(tmp_path):
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "20"]
 
 
+def test_a_training_without_a_step_is_refused():
+    with pytest.raises(DataError, match="steps: expected at least 1, got 0"):
+        TrainConfig(steps=0)
+
+
 def test_the_learning_rate_warms_up_stays_and_cools_down():
     config = TrainConfig(steps=100, warmup_steps=10, cooldown_share=0.4)
     rates = [schedule(step, config) for step in range(100)]

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def generate(folder: Path, robot: str, episodes: int, horizon: int, workers: int) -> int:
-    """Write `episodes` successful demonstrations to `folder`; those already there are kept.
+    """Write the successful ones of `episodes` demonstrations to `folder`; those already there are kept.
 
     Returns:
         How many seeds failed (plan not reachable or bottle lost) and were left out.

@@ -42,6 +42,9 @@ class TrainConfig:
         average_decay: of the exponential moving average of the weights, which is what is saved.
         seed: of the order of frames and of the noise.
         save_every: steps between two checkpoints to resume from.
+
+    Raises:
+        DataError: there is no step to take.
     """
 
     steps: int
@@ -54,6 +57,10 @@ class TrainConfig:
     average_decay: float = 0.998
     seed: int = 0
     save_every: int = 500
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise DataError(f"training: steps: expected at least 1, got {self.steps}")
 
 
 @dataclass(frozen=True)
