@@ -44,6 +44,8 @@ options=()
 if sourced_ros; then
     stage "ROS 2 $ROS_DISTRO is sourced, so its rclpy is used"
     options=(--system-site-packages)
+elif [[ -n "${ROS_DISTRO:-}" ]]; then
+    fail "ROS 2 $ROS_DISTRO is sourced, but $python (Python $version) cannot import its rclpy; choose the Python it was built for (PYTHON=python3.12 ...), or open a terminal in which no ROS is sourced"
 else
     requirements+=(-r requirements/ros.txt)
 fi
