@@ -162,7 +162,10 @@ class Operator:
         client = self.node.create_client(kind, f"driver/{name}")
         self.wait(client.service_is_ready)
         future = client.call_async(request or kind.Request())
-        self.wait(future.done)
+        self.wait(future.done, 7.0, or_fail=False)
+        if not future.done():  # DDS may lose an answer to a client that has only just been discovered
+            future = client.call_async(request or kind.Request())
+            self.wait(future.done)
         self.node.destroy_client(client)
         return future.result()
 
