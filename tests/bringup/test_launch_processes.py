@@ -218,7 +218,7 @@ def test_nothing_is_left_behind_when_the_launcher_itself_is_killed(launch):
     running = launch(f"launch:\n- executable:\n    {SLEEPER}\n- executable:\n    {SLEEPER}\n")
     running.until_printed("here", times=2)
     running.process.kill()
-    running.end()
+    assert running.end() == -signal.SIGKILL
     running.until(lambda: running.left_behind() == [], "no process to be left")
 
 

@@ -338,6 +338,7 @@ def test_waits_for_a_robot_that_comes_later(operator):
     operator.wait(lambda: "expected an emulator on bus" in driver.log.read_text())
     operator.start_emulator()
     operator.wait_for_mode("active")
+    assert operator.value("motors_enabled") == "True"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -407,3 +408,4 @@ def test_a_killed_driver_leaves_the_bus_free(driving):
     driving.diagnostics = None
     driving.driver = driving.start_driver()
     driving.wait_for_mode("active")
+    assert runs(driving.driver)

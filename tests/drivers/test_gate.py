@@ -101,14 +101,22 @@ def test_an_arm_found_outside_its_limits_is_not_thrown_back_in_but_led(gate):
 
 
 @settings(max_examples=50, deadline=None)
+@given(targets, st.floats(-1.0, 1.0))
+def test_a_robot_that_stands_still_is_never_led_further_than_the_lead(wanted, place):
+    path = follow(SafetyGate(limits(), PERIOD, lead=0.2), wanted, place)
+    assert np.abs(path - place).max() <= 0.2 + EPSILON
+
+
+@settings(max_examples=50, deadline=None)
 @given(targets, st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=20))
-def test_no_step_goes_further_from_the_measured_robot_than_the_lead(wanted, places):
+def test_wherever_the_robot_is_a_command_keeps_its_limits(wanted, places):
     gate = SafetyGate(limits(), PERIOD, lead=0.2)
-    before = places[0]
-    for target, place in zip(wanted, np.repeat(places, len(wanted)), strict=False):
-        now = gate.step(None if target is None else np.array([target]), np.array([place]))[0]
-        assert abs(now - place) <= max(0.2, abs(before - place)) + EPSILON  # one pushed away is not followed
-        before = now
+    path = [places[0]]
+    for target, place in zip(wanted, np.resize(places, len(wanted)), strict=True):
+        path.append(gate.step(None if target is None else np.array([target]), np.array([place]))[0])
+    speeds = np.diff(path) / PERIOD
+    assert np.abs(speeds).max() <= 1.5 + EPSILON
+    assert np.abs(np.diff(np.concatenate([[0.0], speeds]))).max() / PERIOD <= 6.0 + 1e-3
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])

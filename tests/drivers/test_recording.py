@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,10 +89,10 @@ def append(writer, messages):
         writer.write(topic, data, round((START + offset) * 1e9))
 
 
-def record(folder, messages=GOOD, contract=CONTRACT, seconds=SECONDS):
+def record(folder, messages=GOOD, contract=CONTRACT, seconds=SECONDS, outcome=DONE):
     writer = start(folder, contract)
     append(writer, messages)
-    return writer.close(DONE, ended=START + seconds)
+    return writer.close(outcome, ended=START + seconds)
 
 
 def without(topic, messages=GOOD):
@@ -398,13 +399,16 @@ def test_a_dataset_skips_bad_episodes_by_name_and_counts_them(tmp_path, caplog):
     for name in ("a", "b", "c"):
         record(tmp_path / name)
     record(tmp_path / "d", without(FRONT))
+    record(tmp_path / "e", outcome=replace(DONE, success=False))
+    record(tmp_path / "f", outcome=replace(DONE, success=None))
     os.truncate(mcap_path(tmp_path / "b"), 5000)
     with caplog.at_level(logging.WARNING):
         episodes = read_dataset(tmp_path)
-    assert [episode.folder.name for episode in episodes] == ["a", "c"]
+    assert [episode.folder.name for episode in episodes] == ["a", "c", "f"]
+    assert "judged a failure" in caplog.text
     assert "b_0.mcap" in caplog.text
     assert FRONT in caplog.text
-    assert "skipped 2 of 4 episodes" in caplog.text
+    assert "skipped 3 of 6 episodes" in caplog.text
 
 
 def test_a_dataset_of_two_robots_is_refused(tmp_path):
@@ -419,7 +423,7 @@ def test_a_dataset_without_a_good_episode_is_refused(tmp_path):
     with pytest.raises(DataError, match="expected recorded episodes, found none"):
         read_dataset(tmp_path)
     start(tmp_path / "one")
-    with pytest.raises(DataError, match="found 1, of which none is whole"):
+    with pytest.raises(DataError, match="found 1, of which none can be used"):
         read_dataset(tmp_path)
 
 

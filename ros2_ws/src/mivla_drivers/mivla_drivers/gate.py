@@ -48,12 +48,11 @@ class SafetyGate:
     speed is followed as well as its place, so a moving target is tracked without the lag of braking for it.
 
     A command waits for a robot that does not come along, so that a joint which was held back, by a hand say,
-    has no more than `lead` to make up for when it is let go. Only there may a command stop faster than the
-    acceleration limit: the robot is not moving with it.
+    has no more than `lead` to make up for when it is let go.
     """
 
     def __init__(self, limits: JointLimits, period_s: float, lead: np.ndarray | float = np.inf) -> None:
-        """`lead` is how far a command may be from the measured robot, shape (n,) [rad or m]."""
+        """`lead` is how far a command may go from a robot that stands still, shape (n,) [rad or m]."""
         self._limits = limits
         self._lead = lead
         self._period = period_s
@@ -82,8 +81,8 @@ class SafetyGate:
 
         Args:
             target: where to go, shape (n,); None brakes and holds.
-            measured: where the robot is, shape (n,); the first step after a restart starts from it, and no
-                step goes further away from it than `lead`.
+            measured: where the robot is, shape (n,); the first step after a restart starts from it, and every
+                step is one after which the command can still stop within `lead` of it.
             speed: share of the velocity limits to use, above 0 and at most 1.
 
         Raises:
@@ -99,12 +98,11 @@ class SafetyGate:
         lower = np.minimum(self._limits.lower, self._position)  # an arm found outside may only come back in
         upper = np.maximum(self._limits.upper, self._position)
         wanted = np.clip(wanted, -fastest, fastest)
-        wanted = np.clip(wanted, -self._brake(self._position - lower), self._brake(upper - self._position))
+        behind = np.maximum(lower, np.minimum(measured - self._lead, self._position))
+        ahead = np.minimum(upper, np.maximum(measured + self._lead, self._position))
+        wanted = np.clip(wanted, -self._brake(self._position - behind), self._brake(ahead - self._position))
         velocity = np.clip(wanted, self._velocity - change, self._velocity + change)
         position = np.clip(self._position + velocity * self._period, lower, upper)
-        behind = np.minimum(measured - self._lead, self._position)  # a robot pushed away is not followed
-        ahead = np.maximum(measured + self._lead, self._position)
-        position = np.clip(position, behind, ahead)
         self._velocity = (position - self._position) / self._period
         self._position = position
         self._last_target = None if target is None else np.array(target, dtype=float)

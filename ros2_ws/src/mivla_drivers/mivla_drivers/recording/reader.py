@@ -75,19 +75,34 @@ def read_episode(folder: str | Path) -> Episode:
     )
 
 
+def read_demonstration(path: str | Path) -> Episode:
+    """An episode that shows how it is done; one that nobody judged counts as one that does.
+
+    Raises:
+        DataError: as `read_episode`, or the episode was judged a failure.
+        ContractError: as `read_episode`.
+    """
+    episode = read_episode(path)
+    if episode.success is False:
+        raise DataError(
+            f"{path}: expected a demonstration to learn from, found one that was judged a failure"
+        )
+    return episode
+
+
 def read_dataset(folder: str | Path) -> list[Episode]:
-    """All good episodes below a folder, by name; bad ones are named in the log and counted at the end.
+    """All demonstrations below a folder, by name; others are named in the log and counted at the end.
 
     Raises:
         ContractError: two episodes are of robots whose numbers mean different things.
-        DataError: there is no good episode.
+        DataError: there is no demonstration.
     """
     folder = Path(folder)
     candidates = sorted(path.parent for path in folder.glob("*/episode.json"))
     episodes: list[Episode] = []
     for candidate in candidates:
         try:
-            episode = read_episode(candidate)
+            episode = read_demonstration(candidate)
         except (ContractError, DataError) as error:
             log.warning("skipped %s", error)
             continue
@@ -95,7 +110,7 @@ def read_dataset(folder: str | Path) -> list[Episode]:
             require_same_contract(episodes[0].contract, episode.contract, where=str(candidate))
         episodes.append(episode)
     if not episodes:
-        found = f"{len(candidates)}, of which none is whole" if candidates else "none"
+        found = f"{len(candidates)}, of which none can be used" if candidates else "none"
         raise DataError(f"{folder}: expected recorded episodes, found {found}")
     if len(episodes) < len(candidates):
         log.warning("%s: skipped %d of %d episodes", folder, len(candidates) - len(episodes), len(candidates))

@@ -11,7 +11,7 @@ from mivla_drivers.contract import Camera, RobotContract, require_same_contract
 from mivla_drivers.errors import DataError
 from mivla_drivers.kinematics import Kinematics
 from mivla_drivers.recording.episode import Episode
-from mivla_drivers.recording.reader import read_episode
+from mivla_drivers.recording.reader import read_demonstration
 from mivla_policy.action_space import to_unified
 from mivla_policy.data.images import JpegImage
 from mivla_policy.data.sample import Track
@@ -38,10 +38,10 @@ def read_recording(folder: Path, contract: RobotContract, kinematics: Kinematics
     what was measured then, its target what was commanded then.
 
     Raises:
-        DataError: the episode is not whole, too short, or a camera left a gap.
+        DataError: the episode is not whole, too short, judged a failure, or a camera left a gap.
         ContractError: it was recorded on another robot.
     """
-    episode = read_episode(folder)
+    episode = read_demonstration(folder)
     require_same_contract(contract, episode.contract, where=str(folder))
     times = _frame_times(episode, contract)
     joints, commands = episode.joints_at(times), episode.command_at(times)

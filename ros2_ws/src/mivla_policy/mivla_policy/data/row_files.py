@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mivla_drivers.errors import DataError
+from mivla_policy.recipe import require_same_recipe
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +180,7 @@ class RowFiles:
                 f"{self._folder / JOURNAL}: expected a journal, found a damaged one: {error}; "
                 "delete the folder and encode again"
             ) from None
-        self._require_same(made_with)
+        require_same_recipe(self._folder, made_with, self._made_with)
         ends, there = [len(lines[0]) + 1], self._rows_there()
         found = 0
         for line, part in zip(lines[1:], parts, strict=True):
@@ -188,16 +189,6 @@ class RowFiles:
                 break
             ends.append(ends[-1] + len(line) + 1)
         return parts[: len(ends) - 1], ends
-
-    def _require_same(self, found: dict[str, Any]) -> None:
-        names = sorted(found.keys() | self._made_with.keys())
-        other = [name for name in names if found.get(name) != self._made_with.get(name)]
-        if other:
-            raise DataError(
-                f"{self._folder}: expected { ({name: self._made_with.get(name) for name in other}) }, "
-                f"found rows made with { ({name: found.get(name) for name in other}) }; "
-                "set it as it was, or choose another folder"
-            )
 
     def _rows_there(self) -> int:
         files = [(self._path(name), self._row_bytes(name)) for name in self._layout]

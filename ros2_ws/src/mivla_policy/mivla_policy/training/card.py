@@ -46,7 +46,7 @@ def _lines(name: str, model: Mivla, contract: RobotContract, about: dict[str, An
         f"| data | {about['data']}: {result['episodes']} episodes, {result['frames']} frames |",
         f"| optimiser | AdamW, {training['steps']} steps of {training['batch_size']}, "
         f"learning rate {training['learning_rate']:g}, weight decay {training['weight_decay']:g} |",
-        f"| loss at the end | {result['loss']:.4f} (mean of the last 400 steps{averaged}) |",
+        f"| loss at the end | {result['loss']:.4f} (mean of the log's last 20 rows{averaged}) |",
         f"| time | {result['seconds'] / 60:.1f} minutes |",
         f"| machine | {about['machine']} |",
         f"| made by | `{about['command']}` |",

@@ -26,12 +26,13 @@ from torch import nn
 from tqdm import trange
 
 from mivla_drivers.contract import load_contract
-from mivla_drivers.errors import DataError, MivlaError
+from mivla_drivers.errors import MivlaError
 from mivla_policy.checkpoint import load_policy_folder, save_policy
 from mivla_policy.data.mutual_frames import MutualFrames, require_slots, statistics_of
 from mivla_policy.model.config import with_decoder
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.model.transfer import carry_over
+from mivla_policy.recipe import require_another_folder
 from mivla_policy.training import sharded
 from mivla_policy.training.card import machine, write_card
 from mivla_policy.training.curve import draw_loss
@@ -61,8 +62,7 @@ def pretrain(
         DataError: the frames lack what the objective or the robot needs, `out` holds another run's
             checkpoints, `base` is `out` or not of the frames' model, or an encoder is missing.
     """
-    if base is not None and out.resolve() == base.resolve():
-        raise DataError(f"{out}: expected another folder than the base's, which would be overwritten")
+    require_another_folder(out, base)
     contract = load_contract(robot)
     require_slots(frames, contract)
     require_encoders(frames.config, encoders or base)  # now, not after days of training

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from mivla_drivers.contract import RobotContract, load_contract, require_same_contract
-from mivla_drivers.errors import DataError
 from mivla_drivers.recording.reader import read_dataset
 from mivla_drivers.simulation.task import MoveBottleOntoPad
 from mivla_policy.checkpoint import load_policy_folder, save_policy
@@ -23,6 +22,7 @@ from mivla_policy.model.mivla import Mivla
 from mivla_policy.model.tokenisers import image_tokeniser, language_tokeniser
 from mivla_policy.normalisation import Statistics
 from mivla_policy.policy import precision
+from mivla_policy.recipe import require_another_folder
 from mivla_policy.training.card import machine, write_card
 from mivla_policy.training.curve import draw_loss
 from mivla_policy.training.digests import digest_of_frames, digest_of_policy, digest_of_recordings
@@ -136,16 +136,6 @@ def finetune(data: Path, base: Path, out: Path, config: TrainConfig, device: str
         "base": checkpoint.extra,
     }
     return _finish(run, result, contract, statistics, len(recordings), len(frames), extra)
-
-
-def require_another_folder(out: Path, base: Path | None) -> None:
-    """Refuse a run that would write over the policy that it starts from.
-
-    Raises:
-        DataError: both are one folder.
-    """
-    if base is not None and out.resolve() == base.resolve():
-        raise DataError(f"--out {out}: expected another folder than --base, which it would overwrite")
 
 
 def language_tokens(

@@ -24,7 +24,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_state_dict,
 )
 
-from mivla_drivers.errors import DataError
+from mivla_policy.recipe import require_same_recipe
+from mivla_policy.training.digests import digest_of_policy
 from mivla_policy.training.mutual import MutualConfig
 from mivla_policy.training.processes import Processes
 
@@ -53,7 +54,9 @@ def recipe_of(config: MutualConfig, processes: Processes, frames: str, base: Pat
     """
     kept = {key: value for key, value in asdict(config).items() if key not in FREE}
     kept["samples_a_step"] = config.batch_size * processes.count
-    return json.loads(json.dumps({**kept, "frames": frames, "base": str(base) if base else None}))
+    return json.loads(
+        json.dumps({**kept, "frames": frames, "base": digest_of_policy(base) if base else None})
+    )
 
 
 def save(
@@ -100,12 +103,7 @@ def resume(
         return Progress()
     document = json.loads((found[-1] / PROGRESS).read_text())
     written = document.pop("recipe")
-    changed = {key: written[key] for key in recipe if key in written and written[key] != recipe[key]}
-    if changed:
-        raise DataError(
-            f"{found[-1]}: expected a checkpoint of this run, found other values: {changed}, "
-            f"now { ({key: recipe[key] for key in changed}) }; set them as they were, or choose another folder"
-        )
+    require_same_recipe(found[-1], written, {key: value for key, value in recipe.items() if key in written})
     model, state = get_state_dict(trained, optimiser)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=LONELY)

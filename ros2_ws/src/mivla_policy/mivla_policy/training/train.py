@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from mivla_drivers.errors import DataError
 from mivla_policy.data.encoded import EncodedFrames
 from mivla_policy.model.mivla import Batch, Mivla
 from mivla_policy.normalisation import Statistics
+from mivla_policy.recipe import require_same_recipe
 from mivla_policy.training.average import WeightAverage
 
 FREE = "save_every"  # may differ between a run and its continuation
@@ -139,6 +139,7 @@ def train(
     average = WeightAverage(model, config.average_decay)
     log: list[tuple[int, float, float]] = []
     recipe = {**asdict(config), **(made_from or {})}
+    del recipe[FREE]
     start, seconds_before = _resume(out, model, optimiser, average, log, recipe)
     began = time.monotonic()
 
@@ -196,7 +197,7 @@ def _save(out, step, model, optimiser, average, log, seconds, recipe) -> None:
         "average": average.state_dict(),
         "log": log,
         "seconds": seconds,
-        "config": recipe,
+        "recipe": recipe,
     }
     torch.save(state, out / "resume.part")
     (out / "resume.part").rename(out / "resume.pt")
@@ -208,23 +209,12 @@ def _resume(out, model, optimiser, average, log, recipe) -> tuple[int, float]:
     if not path.exists():
         return 0, 0.0
     state = torch.load(path, weights_only=True, map_location="cpu")
-    _require_same(path, state["config"], recipe)
+    require_same_recipe(path, state["recipe"], recipe)
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     average.load_state_dict(state["average"])
     log += [tuple(row) for row in state["log"]]
     return state["step"], state["seconds"]
-
-
-def _require_same(path: Path, found: dict[str, Any], recipe: dict[str, Any]) -> None:
-    names = sorted((found.keys() | recipe.keys()) - {FREE})
-    other = [name for name in names if found.get(name) != recipe.get(name)]
-    if other:
-        raise DataError(
-            f"{path}: expected the state of this run, with { ({name: recipe.get(name) for name in other}) }, found "
-            f"{ ({name: found.get(name) for name in other}) }; set them as they were, choose another folder, "
-            "or delete the file to start anew"
-        )
 
 
 def _write_log(path: Path, log: list[tuple[int, float, float]]) -> None:
