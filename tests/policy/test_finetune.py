@@ -71,7 +71,7 @@ def test_another_base_does_not_go_on_from_what_is_left(stopped, encoders, record
     other = policy(tmp_path / "other", encoders, seed=1)
     left = (out / "resume.pt").read_bytes()
     with pytest.raises(
-        DataError, match=r"resume.pt: expected the state of this run, with \{'base': .*delete"
+        DataError, match=r"resume.pt: expected what this run left, with \{'base': .*delete"
     ):
         finetune(recordings, other, out, RECIPE, "cpu")
     assert (out / "resume.pt").read_bytes() == left
@@ -100,7 +100,7 @@ def test_a_stopped_run_goes_on_and_its_policy_can_be_loaded(stopped, recordings)
 
 
 def test_the_base_is_not_overwritten(tmp_path):
-    with pytest.raises(DataError, match="expected another folder than --base"):
+    with pytest.raises(DataError, match="expected another folder than the base's"):
         finetune(tmp_path, tmp_path, tmp_path / "x" / "..", RECIPE, "cpu")
 
 
