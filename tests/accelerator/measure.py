@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ from mivla_policy.benchmarks.timing import synchronise, timed
 from mivla_policy.model.config import ModelConfig, mivla_base
 from mivla_policy.model.foundation import DinoSiglip, random_t5
 from mivla_policy.model.mivla import Mivla
+from mivla_policy.model.recorded import Recorded
 
 NO_DEVICE = "no CUDA device: accelerator measurements did not run"
 GIB = 2**30
@@ -73,7 +74,7 @@ class Setting:
     trainings: tuple[Training, ...] = (
         Training("mivla_small", batch=256, steps=50, memory_gib=4.0, device="cuda"),
         Training("mivla_200m", batch=32, steps=20, memory_gib=20.0, device="cuda"),
-        Training("mivla_base", batch=16, steps=10, memory_gib=62.0, device="cuda"),
+        Training("mivla_base", batch=32, steps=10, memory_gib=75.0, device="cuda"),
     )
 
 
@@ -163,10 +164,18 @@ def _denoising(setting: Setting, limits: Limits) -> list[Row]:
     once, steps = encode_work(config, INSTRUCTION_TOKENS), steps_work(config, INSTRUCTION_TOKENS)
     whole = Work(once.operations + steps.operations, once.values + steps.values)
     rows = _phase("  of which keys and values", lambda: model.encode(batch), once, setting, limits)
+    shape = (1, config.decoder.horizon, config.decoder.action_width)
+    noise = torch.randn(shape, device=setting.device, dtype=setting.dtype)
+
+    def sample(images: Tensor, language: Tensor, state: Tensor, noise: Tensor) -> Tensor:
+        return model.sample(replace(batch, image_tokens=images, language_tokens=language, state=state), noise)
+
+    recorded, inputs = Recorded(sample), (batch.image_tokens, batch.language_tokens, batch.state, noise)
     chunk: list[Tensor] = []
     rows = [
-        *_phase("denoising", lambda: chunk.append(model.sample(batch)), whole, setting, limits),
+        *_phase("denoising", lambda: chunk.append(recorded(*inputs)), whole, setting, limits),
         *rows,
+        *_phase("denoising, not recorded as a graph", lambda: sample(*inputs), whole, setting, limits),
         Row("memory, peak", _peak_gib(setting.device), "GiB", "one part at a time, weights with activations"),
     ]
     if not torch.isfinite(chunk[-1]).all():

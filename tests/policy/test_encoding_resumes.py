@@ -140,9 +140,7 @@ def test_rows_that_a_failing_disk_lost_are_made_again(demonstrations, whole, tmp
 
 def test_another_way_of_encoding_is_refused_and_spoils_nothing(demonstrations, whole):
     before = files_of(whole)
-    with pytest.raises(
-        DataError, match=r"with \{'every': 3\}, found \{'every': 1\}; set them"
-    ):
+    with pytest.raises(DataError, match=r"with \{'every': 3\}, found \{'every': 1\}; set them"):
         encode(demonstrations, whole, every=3)
     with pytest.raises(DataError, match=r"'encoders': \{'t5/model.safetensors': 9\}"):
         encode(demonstrations, whole, encoders={"t5/model.safetensors": 9})

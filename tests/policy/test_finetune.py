@@ -70,9 +70,7 @@ def test_another_base_does_not_go_on_from_what_is_left(stopped, encoders, record
     _, out = stopped
     other = policy(tmp_path / "other", encoders, seed=1)
     left = (out / "resume.pt").read_bytes()
-    with pytest.raises(
-        DataError, match=r"resume.pt: expected what this run left, with \{'base': .*delete"
-    ):
+    with pytest.raises(DataError, match=r"resume.pt: expected what this run left, with \{'base': .*delete"):
         finetune(recordings, other, out, RECIPE, "cpu")
     assert (out / "resume.pt").read_bytes() == left
 

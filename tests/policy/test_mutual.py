@@ -40,6 +40,11 @@ def frames(folder):
     return MutualFrames.load(folder)
 
 
+def drawn(frames, config, share=(0, 1)):
+    """A share of step 3's batch, as it is trained on."""
+    return MutualSampler(frames, plain_statistics(), config, share).draw(3).to(torch.device("cpu"))
+
+
 class TestFrames:
     def test_every_frame_says_whose_it_is_and_what_is_known(self, frames):
         assert len(frames) == 22
@@ -159,7 +164,7 @@ class TestLoss:
     def test_it_is_l_r2h_plus_l_h2r(self, frames):
         """Written out as in the paper, term by term."""
         model = randomised(Mivla(frames.config), spread=0.2)
-        draw = MutualSampler(frames, plain_statistics(), MutualConfig(steps=1, **RECIPE)).draw(0)
+        draw = drawn(frames, MutualConfig(steps=1, **RECIPE))
         loss = MutualObjective(model)(*draw)
         actions, noise, t = draw.batch.actions, draw.noise, draw.t[:, None, None]
         known = model.encode(draw.batch)
@@ -174,9 +179,7 @@ class TestLoss:
         assert loss.item() == pytest.approx((l_r2h + l_h2r).item(), rel=1e-5)
 
     def test_slots_that_the_objective_leaves_out_are_not_even_seen(self, frames):
-        draw = MutualSampler(
-            frames, plain_statistics(), MutualConfig(steps=1, objective="human_only", **RECIPE)
-        ).draw(0)
+        draw = drawn(frames, MutualConfig(steps=1, objective="human_only", **RECIPE))
         assert draw.batch.state_mask[:, HUMAN].all()  # no robot sample is drawn
         assert not draw.batch.action_mask[:, 48:].any()
         model = MutualObjective(randomised(Mivla(frames.config), spread=0.2))
@@ -186,9 +189,9 @@ class TestLoss:
 
     def test_shares_of_several_processes_add_up(self, frames):
         model = MutualObjective(randomised(Mivla(frames.config), spread=0.2))
-        whole = MutualSampler(frames, plain_statistics(), MutualConfig(steps=1, **RECIPE)).draw(3)
+        whole = drawn(frames, MutualConfig(steps=1, **RECIPE))
         quarter = MutualConfig(steps=1, **{**RECIPE, "batch_size": 2})
-        parts = [MutualSampler(frames, plain_statistics(), quarter, (rank, 4)).draw(3) for rank in range(4)]
+        parts = [drawn(frames, quarter, (rank, 4)) for rank in range(4)]
         assert sum(model(*part).item() for part in parts) == pytest.approx(model(*whole).item(), rel=1e-5)
 
 

@@ -18,6 +18,7 @@ from mivla_policy.checkpoint import load_policy_folder
 from mivla_policy.model.config import ModelConfig
 from mivla_policy.model.mivla import Batch, Mivla
 from mivla_policy.model.packing import WIDE, pack
+from mivla_policy.model.recorded import Recorded
 from mivla_policy.model.tokenisers import (
     ImageTokeniser,
     LanguageTokeniser,
@@ -62,6 +63,7 @@ class Policy:
         self._cameras = {camera.view: camera for camera in contract.cameras}
         self._tokenise_images, self._tokenise_language = images, language
         self._instruction: tuple[str, Tensor] | None = None
+        self._sample = Recorded(self._sampled)
         self._kinematics = None if contract.observes_end_effectors else Kinematics(contract)
         _, self._known = self._unified(contract.home, np.zeros(len(contract.end_effector_slots)))
         self._mask = torch.from_numpy(self._known).to(self._device)
@@ -104,11 +106,11 @@ class Policy:
         """The model's chunk (H, 76) in radians and metres, unchecked, and how long it took."""
         self._check(observation)
         start = perf_counter()
-        batch = self._encode(observation)
+        tokens = self._encode(observation)
         encoded = perf_counter()
         config = self._model.config.decoder
         noise = torch.randn(1, config.horizon, config.action_width, generator=self._generator)
-        chunk = self._model.sample(batch, noise.to(self._device, self._dtype))[0]
+        chunk = self._sample(*tokens, noise.to(self._device, self._dtype))[0]
         actions = self.statistics.denormalise_action(chunk.double().cpu().numpy())
         return actions, {
             "encode_ms": 1e3 * (encoded - start),
@@ -144,21 +146,27 @@ class Policy:
                 f"observes, got {None if found is None else found.tolist()}"
             )
 
-    def _encode(self, observation: Observation) -> Batch:
+    def _sampled(self, images: Tensor, language: Tensor, state: Tensor, noise: Tensor) -> Tensor:
+        batch = Batch(
+            image_tokens=images,
+            language_tokens=language,
+            language_mask=None,  # one instruction has no padding
+            state=state,
+            state_mask=self._mask,
+            action_mask=self._mask,
+        )
+        return self._model.sample(batch, noise)
+
+    def _encode(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
+        """Image tokens (1, N, C), language tokens (1, L, C) and normalised state (1, 76)."""
         tokens = [observation.images[view] for view in self._model.config.views]
         if len({image.shape for image in tokens}) == 1:
             images = self._tokenise_images(np.stack(tokens)).reshape(1, -1, self._model.config.image_width)
         else:
             images = np.concatenate([self._tokenise_images(image[None]) for image in tokens], axis=1)
         state, _ = self._unified(observation.joints, observation.end_effectors)
-        return Batch(
-            image_tokens=self._tensor(images),
-            language_tokens=self._language(observation.instruction),
-            language_mask=None,  # one instruction has no padding
-            state=self._tensor(self.statistics.normalise_state(state)[None]),
-            state_mask=self._mask,
-            action_mask=self._mask,
-        )
+        normalised = self.statistics.normalise_state(state)[None]
+        return self._tensor(images), self._language(observation.instruction), self._tensor(normalised)
 
     def _unified(self, joints: np.ndarray, observed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """The robot's state as in training: joints and the end effectors' poses, (76,), and their mask."""

@@ -22,13 +22,20 @@ from torch import Tensor, nn
 
 from mivla_drivers.errors import DataError
 from mivla_policy.model.config import ModelConfig
+from mivla_policy.model.recorded import Recorded
 from mivla_policy.model.tokenisers import require_images
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported: it must not ask a server
 
 Device = torch.device | str
-DINOV2_MEAN, DINOV2_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SIGLIP_MEAN, SIGLIP_STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+SHADES = {
+    "dinov2_mean": (0.485, 0.456, 0.406),
+    "dinov2_std": (0.229, 0.224, 0.225),
+    "siglip_mean": (0.5, 0.5, 0.5),
+    "siglip_std": (0.5, 0.5, 0.5),
+}
+"""Mean and spread of red, green and blue that each encoder was trained with."""
+
 SOURCES = {
     "dinov2": "facebook/dinov2-base",
     "siglip": "google/siglip-base-patch16-224",
@@ -39,9 +46,17 @@ SOURCES = {
 class DinoSiglip(nn.Module):
     """Patch features of two vision transformers, pooled to one grid and joined."""
 
+    dinov2_mean: Tensor
+    dinov2_std: Tensor
+    siglip_mean: Tensor
+    siglip_std: Tensor
+
     def __init__(self, dinov2: nn.Module, siglip: nn.Module, config: ModelConfig) -> None:
         super().__init__()
         self.dinov2, self.siglip = dinov2, siglip
+        for name, values in SHADES.items():
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+        self._tokens = Recorded(self._from_images)
         self._size, self._grid, self._join = config.image_size, config.image_grid, config.vision_join
 
     @classmethod
@@ -56,7 +71,8 @@ class DinoSiglip(nn.Module):
         from transformers import Dinov2Model, SiglipVisionModel
 
         dinov2 = _load(Dinov2Model, folder, "dinov2", device, dtype)
-        return cls(dinov2, _load(SiglipVisionModel, folder, "siglip", device, dtype), config)
+        siglip = _load(SiglipVisionModel, folder, "siglip", device, dtype)
+        return cls(dinov2, siglip, config).to(device, dtype)
 
     @classmethod
     def random(cls, config: ModelConfig, **sizes: Any) -> DinoSiglip:
@@ -74,16 +90,19 @@ class DinoSiglip(nn.Module):
 
         N is 2 g^2 where the tokens stand side by side (DINOv2's first), g^2 where the channels do.
         """
-        parameter = next(self.parameters())
-        pixels = torch.from_numpy(_letterboxed(images, self._size)).to(parameter.device)
-        return self.encode(pixels.permute(0, 3, 1, 2).to(parameter.dtype) / 255).float().cpu().numpy()
+        pixels = torch.from_numpy(_letterboxed(images, self._size)).to(self.dinov2_mean.device)
+        return self._tokens(pixels).cpu().numpy()
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, S, S) in 0..1 to tokens (B, N, C)."""
-        dinov2 = self.dinov2(_standardised(pixels, DINOV2_MEAN, DINOV2_STD)).last_hidden_state[:, 1:]
-        siglip = self.siglip(_standardised(pixels, SIGLIP_MEAN, SIGLIP_STD)).last_hidden_state
+        dinov2 = self.dinov2((pixels - self.dinov2_mean) / self.dinov2_std).last_hidden_state[:, 1:]
+        siglip = self.siglip((pixels - self.siglip_mean) / self.siglip_std).last_hidden_state
         both = [_pooled(tokens, self._grid) for tokens in (dinov2, siglip)]  # each (B, g*g, 768)
         return torch.cat(both, dim=1 if self._join == "tokens" else 2)
+
+    def _from_images(self, images: Tensor) -> Tensor:
+        pixels = images.permute(0, 3, 1, 2).to(self.dinov2_mean.dtype) / 255
+        return self.encode(pixels).float()
 
 
 class T5:
@@ -155,10 +174,6 @@ def _missing(path: Path, name: str) -> DataError:
         f"{path}: expected the {name} encoder's file, found none. Nothing is downloaded: put config.json and "
         f"model.safetensors (for t5 also tokenizer.json) of {SOURCES[name]} into {path.parent}"
     )
-
-
-def _standardised(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    return (pixels - pixels.new_tensor(mean)[:, None, None]) / pixels.new_tensor(std)[:, None, None]
 
 
 def _pooled(tokens: Tensor, grid: int) -> Tensor:

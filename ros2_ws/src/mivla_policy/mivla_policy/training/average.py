@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class WeightAverage:
@@ -17,8 +18,10 @@ class WeightAverage:
     def update(self, model: nn.Module, step: int) -> None:
         """Move the average towards the model's weights after optimiser step number `step`."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        for name, parameter in model.named_parameters():
-            self._average[name].lerp_(parameter, 1 - decay)
+        average, weights = zip(
+            *((self._average[name], p) for name, p in model.named_parameters()), strict=True
+        )
+        get_ema_multi_avg_fn(decay)(average, weights, step)
 
     @torch.no_grad()
     def copy_to(self, model: nn.Module) -> None:

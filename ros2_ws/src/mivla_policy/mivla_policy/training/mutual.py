@@ -108,8 +108,9 @@ class Draw(NamedTuple):
     weights: Tensor
 
     def to(self, device: torch.device) -> Draw:
-        """The same on `device`."""
-        return Draw(self.batch.to(device), *(value.to(device, non_blocking=True) for value in self[1:]))
+        """The same on `device`, all numbers float32."""
+        batch = self.batch.to(device, torch.float32)
+        return Draw(batch, *(value.to(device, non_blocking=True) for value in self[1:]))
 
 
 class MutualObjective(nn.Module):
@@ -157,7 +158,7 @@ class MutualSampler:
             raise DataError(f"objective {config.objective}: expected {whose} demonstrations, found none")
 
     def draw(self, step: int) -> Draw:
-        """This process's share of the batch of `step`."""
+        """This process's share of the batch of `step`; image tokens are float16, as they are stored, until `to`."""
         frames, config = self._frames, self._config
         rng = np.random.default_rng([config.seed, step])
         size = config.batch_size * self._count
@@ -168,7 +169,7 @@ class MutualSampler:
         mine = rows[own]
         tokens, valid = self._language(frames.instruction[mine])
         batch = Batch(
-            image_tokens=_tensor(frames.image_tokens[mine]),  # (B, N, C)
+            image_tokens=torch.from_numpy(frames.image_tokens[mine]),  # (B, N, C) float16
             language_tokens=tokens,  # (B, L, C)
             language_mask=valid,
             state=_tensor(self._statistics.normalise_state(frames.state[mine])),  # (B, 76)

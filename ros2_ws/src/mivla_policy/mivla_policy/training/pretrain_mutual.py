@@ -134,6 +134,7 @@ def _optimiser(trained: nn.Module, config: MutualConfig) -> torch.optim.Optimize
         [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=config.learning_rate,
         betas=config.betas,
+        fused=plain[0].is_cuda,
     )
 
 

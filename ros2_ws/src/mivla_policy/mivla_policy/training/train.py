@@ -97,18 +97,17 @@ class FrameSampler:
     def batch(self, size: int, rng: np.random.Generator) -> Batch:
         """`size` frames drawn with replacement."""
         rows = np.sort(rng.integers(len(self._frames), size=size))
-        tokens = torch.from_numpy(np.asarray(self._frames.image_tokens[rows], dtype=np.float32))
         instruction = torch.from_numpy(self._frames.instruction[rows])
         index = torch.from_numpy(rows)
         return Batch(
-            image_tokens=tokens,  # (B, V*49, 112)
+            image_tokens=torch.from_numpy(self._frames.image_tokens[rows]),  # (B, V*49, 112) float16
             language_tokens=self._language[instruction],  # (B, L, 384)
             language_mask=self._language_mask[instruction],
             state=self._state[index],  # (B, 76)
             state_mask=self._mask,
             action_mask=self._mask,
             actions=self._actions[index],  # (B, H, 76)
-        ).to(self._device)
+        ).to(self._device, torch.float32)
 
 
 def train(
@@ -135,6 +134,7 @@ def train(
         [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=config.learning_rate,
         betas=(0.9, 0.95),
+        fused=device.startswith("cuda"),
     )
     average = WeightAverage(model, config.average_decay)
     log: list[tuple[int, float, float]] = []
