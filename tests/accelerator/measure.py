@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -110,27 +110,29 @@ def measure_shares(trainings: list[Row], limits: Limits) -> list[Row]:
     ]
 
 
-def measure(setting: Setting) -> dict[str, list[Row]]:
-    """Everything, by section."""
+def measure(setting: Setting) -> Iterator[tuple[str, list[Row]]]:
+    """Everything, section after section with its title."""
     limits = measure_limits(setting)
-    found = {
-        "Limits of the device, measured": [
+    yield (
+        "Limits of the device, measured",
+        [
             Row("products", limits.operations_per_s / 1e9, "GFLOP/s", f"{setting.product} square"),
             Row("memory", limits.bytes_per_s / 1e9, "GB/s", f"copy of {setting.copy_mib} MiB"),
         ],
-        f"One chunk, {len(setting.config.views)} cameras, {setting.dtype}": measure_latency(setting, limits),
-    }
-    if setting.device.startswith("cuda"):
-        torch.cuda.empty_cache()  # the trainings run in processes of their own
-    trainings = measure_training(setting.trainings)
-    return {**found, "Training": [*trainings, *measure_shares(trainings, limits)]}
+    )
+    yield f"One chunk, {len(setting.config.views)} cameras, {setting.dtype}", measure_latency(setting, limits)
+    for training in setting.trainings:
+        if setting.device.startswith("cuda"):
+            torch.cuda.empty_cache()  # a training runs in a process of its own
+        rows = measure_training((training,))
+        yield f"Training {training.config}", [*rows, *measure_shares(rows, limits)]
 
 
 def _image_encoders(setting: Setting, limits: Limits) -> list[Row]:
     """As the policy runs them: from images in the computer's memory to tokens there."""
     config, size = setting.config, setting.config.image_size
-    encoder = DinoSiglip.random(config, **setting.vision).to(setting.device, setting.dtype)
-    randomised(encoder)
+    with torch.device(setting.device):
+        encoder = randomised(DinoSiglip.random(config, **setting.vision).to(setting.dtype))
     shapes = on_meta(lambda: DinoSiglip.random(config, **setting.vision))
     pixels = torch.empty(len(config.views), 3, size, size, device="meta")
     with torch.no_grad():
@@ -222,10 +224,11 @@ def main() -> int:
         return 1
     machine = describe()
     print("\n".join(f"  {name:13} {value}" for name, value in machine.items()))
-    found = measure(Setting())
-    for title, rows in found.items():
+    found = {}
+    for title, rows in measure(Setting()):
         print(f"\n{table(title, rows)}", flush=True)
-    write_json(options.json, machine, found)
+        found[title] = rows
+        write_json(options.json, machine, found)
     return 0
 
 

@@ -80,7 +80,7 @@ class TestPolicy:
             seen = Observation(images, PIPER.home, words, 0.0)
             expected, _ = on_cpu.infer(seen)
             found, _ = on_cuda.infer(seen)
-            np.testing.assert_allclose(found, expected, atol=1e-4)
+            np.testing.assert_allclose(found, expected, atol=2e-3)  # of 1 to 5; convolutions are TF32 there
 
 
 class TestTraining:

@@ -49,7 +49,8 @@ def measure_steps(config: ModelConfig, batch: int, steps: int, device: str = "cp
         parameters; samples_per_s, after two steps of warm-up; step_s; peak_mib of this process, on CUDA of
         the device; operations_per_s [FLOP/s] that the model's products need at this throughput.
     """
-    model = Mivla(config)
+    with torch.device(device):  # drawn there: on a CPU, billions of random numbers take a minute
+        model = Mivla(config)
     sampler = FrameSampler(_frames(config), unit_statistics(), _language(config), device)
     with TemporaryDirectory(prefix="mivla-bench-") as folder:
         warm_up, measured = (TrainConfig(steps=count, batch_size=batch) for count in (2, steps))

@@ -43,7 +43,7 @@ class Memory(NamedTuple):
 
 
 class Modulation(NamedTuple):
-    """What the flow time does to every block (blocks, B, 9, D) and to the last layer (B, 2, D)."""
+    """What the flow time does to every block (blocks, B, 9, D) and to the last layer (B, 2, D); scales are factors."""
 
     blocks: Tensor
     last: Tensor
@@ -134,12 +134,12 @@ class Block(nn.Module):
         """Tokens (B, T, D) under `modulation` (B, 9, D)."""
         m = modulation.unsqueeze(2).unbind(1)  # nine of (B, 1, D)
         x = _shift_scale(self.self_norm(tokens), m[0], m[1])
-        tokens = tokens + m[2] * self.self_attention(x, self.self_attention.keys_values(x))
+        tokens = torch.addcmul(tokens, m[2], self.self_attention(x, self.self_attention.keys_values(x)))
         x = _shift_scale(self.image_norm(tokens), m[3], m[4])
-        tokens = tokens + m[5] * self.image_attention(x, known.images)
+        tokens = torch.addcmul(tokens, m[5], self.image_attention(x, known.images))
         tokens = tokens + self.language_attention(self.language_norm(tokens), known.language, mask)
         x = _shift_scale(self.feed_forward_norm(tokens), m[6], m[7])
-        return tokens + m[8] * self.feed_forward(x)
+        return torch.addcmul(tokens, m[8], self.feed_forward(x))
 
 
 class LastLayer(nn.Module):
@@ -208,8 +208,8 @@ class Decoder(nn.Module):
         time = F.silu(self.flow_time(t))  # (B, D)
         blocks = torch.stack([block.modulation(time) for block in self.each_block()])
         return Modulation(
-            blocks.unflatten(-1, (MODULATIONS, self.config.width)),
-            self.last.modulation(time).unflatten(-1, (2, self.config.width)),
+            _with_factors(blocks.unflatten(-1, (MODULATIONS, self.config.width))),
+            _with_factors(self.last.modulation(time).unflatten(-1, (2, self.config.width))),
         )
 
     def forward(self, state: Tensor, chunk: Tensor, memory: Memory, modulation: Modulation) -> Tensor:
@@ -245,8 +245,14 @@ class Decoder(nn.Module):
             nn.init.zeros_(layer.bias)
 
 
-def _shift_scale(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return x * (1 + scale) + shift
+def _with_factors(modulation: Tensor) -> Tensor:
+    """Shifts, scales and gates in turn (..., M, D), with each scale s made the factor 1 + s."""
+    modulation[..., 1::3, :] += 1
+    return modulation
+
+
+def _shift_scale(x: Tensor, shift: Tensor, factor: Tensor) -> Tensor:
+    return torch.addcmul(shift, x, factor)
 
 
 def _waves(count: int, width: int) -> Tensor:
