@@ -192,6 +192,24 @@ def test_a_node_gets_its_name_arguments_parameters_and_remappings(launch, tmp_pa
     )
 
 
+def test_a_parameter_of_a_stated_type_is_of_that_type_whatever_its_text_reads_as(launch):
+    text = """
+        launch:
+        - node:
+            pkg: mivla_drivers
+            exec: driver
+            param:
+            - {name: rate, value: "100", type: float}
+            - {name: bus, value: "7", type: str}
+            - {name: none, value: "", type: str}
+            - {name: seed, value: "7", type: int}
+            - {name: sim, value: "yes", type: bool}
+    """
+    (node,) = launch(text)
+    given = ("-p", "rate:=100.0", "-p", 'bus:="7"', "-p", 'none:=""', "-p", "seed:=7", "-p", "sim:=true")
+    assert node.command[-len(given) - 1 :] == (*given, "--")
+
+
 def test_a_process_says_whether_it_is_required_or_comes_again(launch):
     text = """
         launch:
@@ -217,6 +235,8 @@ def test_an_ament_prefix_comes_before_a_pip_package(tmp_path):
 
 # Refusals
 
+PARAM = "launch:\n- node: {pkg: mivla_policy, exec: policy,\n  param: [%s]}"
+
 
 @pytest.mark.parametrize(
     ("text", "line", "words"),
@@ -239,7 +259,9 @@ def test_an_ament_prefix_comes_before_a_pip_package(tmp_path):
         ("launch:\n- executable: {cmd: [echo, x]}", 2, ["cmd", "a list"]),
         ("launch:\n- node: {pkg: mivla_drivers, exec: pilot}", 2, ["'pilot'", "driver"]),
         ("launch:\n- node: {pkg: no_such_package, exec: pilot}", 2, ["no_such_package"]),
-        ("launch:\n- node: {pkg: mivla_policy, exec: policy,\n  param: [{name: a, from: b}]}", 3, ["either"]),
+        (PARAM % "{name: a, from: b}", 3, ["either"]),
+        (PARAM % "{name: a, value: x, type: text}", 3, ["'text'", "float"]),
+        (PARAM % "{name: a, value: x, type: int}", 3, ["a: ", "int", "'x'"]),
         ("launch:\n- include: {file: /no/such.launch.yaml}", 2, ["/no/such.launch.yaml"]),
         ("launch:\n- arg: {name: task, description: what to do}", 2, ["task:=VALUE", "what to do"]),
         ("launch:\n- group: {scoped: true}", 2, ["'children'"]),

@@ -42,3 +42,19 @@ def test_a_node_to_which_nothing_happens_ends_at_once_on_a_signal(number):
             process.kill()
     assert output == "closed\n"
     assert process.returncode == 0
+
+
+def test_a_parameter_of_another_type_is_refused_in_one_line():
+    script = QUIET_NODE.replace('print("here"', 'node.declare_parameter("rate_hz", 50.0), print("here"')
+    with claimed_domain() as domain:
+        done = subprocess.run(
+            [sys.executable, "-c", script, "--ros-args", "-p", "rate_hz:=50"],
+            env={**os.environ, **ros_environment(domain)},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "rate_hz" in line
+    assert "DOUBLE" in line

@@ -238,7 +238,7 @@ class _Planner:
         namespace = _joined(self._namespace, self._text(element, "namespace", ""))
         if namespace:
             words += ["-r", f"__ns:=/{namespace.lstrip('/')}"]
-        for item in element.items("param", frozenset({"name", "value", "from"})):
+        for item in element.items("param", frozenset({"name", "value", "type", "from"})):
             words += self._parameter(item)
         for item in element.items("remap", frozenset({"from", "to"})):
             words += ["-r", f"{self._text(item, 'from')}:={self._text(item, 'to')}"]
@@ -257,12 +257,23 @@ class _Planner:
         return ["--params-file", file]
 
     def _parameter_value(self, item: Element) -> str:
-        """A parameter as a YAML value for the command line; text that reads as a number is one, as in ROS."""
+        """A parameter as a YAML value for the command line; without `type`, text that reads as a number is one."""
         node = item.fields.get("value")
         if isinstance(node, yaml.SequenceNode):
             values = [Element(item.kind, {"value": entry}, item.place) for entry in node.value]
             return json.dumps([_typed(self._text(value, "value")) for value in values], ensure_ascii=False)
-        return json.dumps(_typed(self._text(item, "value")), ensure_ascii=False)
+        text, kind = self._text(item, "value"), self._text(item, "type", "yaml")
+        if kind not in PARAMETER_TYPES:
+            raise item.at("type").error(
+                f"param: type: expected one of {sorted(PARAMETER_TYPES)}, found {kind!r}"
+            )
+        try:
+            return json.dumps(PARAMETER_TYPES[kind](text), ensure_ascii=False)
+        except ValueError:
+            name = self._text(item, "name")
+            raise item.at("value").error(
+                f"param: {name}: expected a value of type {kind}, found {text!r}"
+            ) from None
 
     def _executable(self, element: Element) -> None:
         command = self._resolve(element, "cmd", self._substitutions.words)
@@ -306,3 +317,19 @@ def _typed(text: str) -> Any:
     except yaml.YAMLError:
         return text
     return value if isinstance(value, (bool, int, float, str, list)) else text
+
+
+def _boolean(text: str) -> bool:
+    value = _typed(text)
+    if not isinstance(value, bool):
+        raise ValueError(text)
+    return value
+
+
+PARAMETER_TYPES: dict[str, Callable[[str], Any]] = {
+    "yaml": _typed,
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": _boolean,
+}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import rclpy
+from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -32,7 +33,7 @@ def spin(make_node: Callable[[], AnyNode], close: Callable[[AnyNode], None]) -> 
         signal.signal(number, signal.default_int_handler)
     try:
         node = make_node()
-    except MivlaError as error:
+    except (MivlaError, InvalidParameterTypeException) as error:
         print(f"mivla: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 1
