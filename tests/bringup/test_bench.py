@@ -31,6 +31,7 @@ from mivla_bringup.bench.rows import Row, table, write_json
 from mivla_bringup.bench.training import Training, measure_training
 from mivla_bringup.commands import bench
 from mivla_drivers.contract import load_contract
+from mivla_policy.benchmarks.memory import peak_resident_mib
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +227,11 @@ def test_the_command_prints_and_writes_the_same_numbers(tmp_path, capsys, monkey
 def test_a_policy_that_is_not_there_is_refused(tmp_path, capsys):
     assert cli.main(["bench", "--policy", str(tmp_path / "none"), "--only", "policy"]) == 2
     assert "expected a policy's folder, found none" in capsys.readouterr().err
+
+
+def test_a_childs_memory_is_not_its_parents():
+    held = np.ones((300, 2**20), dtype=np.uint8)  # MiB
+    script = "from mivla_policy.benchmarks.memory import peak_resident_mib; print(peak_resident_mib())"
+    child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert peak_resident_mib() > len(held)
+    assert 5 < float(child.stdout) < len(held) / 2

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -17,6 +15,7 @@ import numpy as np
 import torch
 
 from mivla_bringup.bench.random_policy import INSTRUCTION, unit_statistics
+from mivla_policy.benchmarks.memory import peak_resident_mib
 from mivla_policy.benchmarks.operations import training_operations
 from mivla_policy.benchmarks.timing import synchronise
 from mivla_policy.data.encoded import EncodedFrames
@@ -26,7 +25,6 @@ from mivla_policy.training.train import FrameSampler, TrainConfig, train
 
 FRAMES = 128
 INSTRUCTION_TOKENS = 12
-KIB_PER_UNIT = 1 if sys.platform == "linux" else 1 / 1024  # macOS counts bytes
 
 
 def mivla_200m() -> ModelConfig:
@@ -73,7 +71,7 @@ def measure_steps(config: ModelConfig, batch: int, steps: int, device: str = "cp
 def _peak_mib(device: str) -> float:
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return KIB_PER_UNIT * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_resident_mib()
 
 
 def _frames(config: ModelConfig) -> EncodedFrames:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from mivla_policy.benchmarks.memory import peak_resident_mib
 from mivla_policy.benchmarks.operations import random_batch
 from mivla_policy.benchmarks.random_weights import on_meta, parameters, random_net, randomised
 from mivla_policy.benchmarks.timing import timed
@@ -35,7 +35,6 @@ from mivla_policy.model.mivla import Mivla
 INSTRUCTION_TOKENS = 16
 GIB = 2**30
 WORKING_MEMORY_GIB = 1.5  # beside the weights: Python, PyTorch, activations
-KIB_PER_UNIT = 1 if sys.platform == "linux" else 1 / 1024  # macOS counts bytes
 TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -110,7 +109,7 @@ class BaseModelRun:
         if not torch.isfinite(chunk).all():
             raise FloatingPointError("chunk: expected finite numbers, got NaN or infinity")
         self.report.chunk_shape = tuple(chunk.shape)
-        self.report.peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB_PER_UNIT / 2**20
+        self.report.peak_gib = peak_resident_mib() / 1024
         return self.report
 
     def _images(self) -> Tensor:
