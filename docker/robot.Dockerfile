@@ -9,7 +9,9 @@ RUN apt-get update \
 
 WORKDIR /mivla
 COPY . .
-RUN MIVLA_TORCH_INDEX=https://download.pytorch.org/whl/cpu scripts/setup.sh
+# PyTorch without CUDA; --build-arg TORCH_INDEX= takes the one of pip's own index.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+RUN MIVLA_TORCH_INDEX=$TORCH_INDEX scripts/setup.sh
 
 ENV PATH=/mivla/.venv/bin:$PATH
 ENTRYPOINT ["mivla"]
