@@ -44,17 +44,32 @@ def test_a_node_to_which_nothing_happens_ends_at_once_on_a_signal(number):
     assert process.returncode == 0
 
 
-def test_a_parameter_of_another_type_is_refused_in_one_line():
-    script = QUIET_NODE.replace('print("here"', 'node.declare_parameter("rate_hz", 50.0), print("here"')
+def refusal(script, *words):
+    """What a node that does not start says on its standard error."""
     with claimed_domain() as domain:
         done = subprocess.run(
-            [sys.executable, "-c", script, "--ros-args", "-p", "rate_hz:=50"],
+            [sys.executable, "-c", script, "--ros-args", *words],
             env={**os.environ, **ros_environment(domain)},
             capture_output=True,
             text=True,
             timeout=30,
         )
     assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_a_parameter_of_another_type_is_refused_in_one_line():
+    script = QUIET_NODE.replace('print("here"', 'node.declare_parameter("rate_hz", 50.0), print("here"')
+    line = refusal(script, "-p", "rate_hz:=50")
+    assert line.startswith("mivla: ")
     assert "rate_hz" in line
     assert "DOUBLE" in line
+
+
+def test_a_parameter_file_that_is_no_yaml_is_refused_by_name_and_line(tmp_path):
+    file = tmp_path / "my_piper.yaml"
+    file.write_text("/**/driver:\n  ros__parameters:\n    [\n")
+    line = refusal(QUIET_NODE, "--params-file", str(file))
+    assert line.startswith("mivla: ")
+    assert str(file) in line

@@ -25,7 +25,11 @@ def spin(make_node: Callable[[], AnyNode], close: Callable[[AnyNode], None]) -> 
 
     rclpy's own signal handlers would take the ROS graph away first, and a second Ctrl-C the rest.
     """
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # RCLError: a parameter file that is no YAML, a word that ROS does not know
+        print(f"mivla: {error}", file=sys.stderr)
+        return 1
     for number in (
         signal.SIGINT,
         signal.SIGTERM,
