@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
@@ -122,6 +123,9 @@ def _chosen(contract: RobotContract, name: str) -> list[Camera]:
 
 def main() -> int:
     """Run the node until SIGINT or SIGTERM; 1 where a parameter is refused."""
+    cv2.utils.logging.setLogLevel(
+        cv2.utils.logging.LOG_LEVEL_ERROR
+    )  # its warning, at every try to open, says less than ours
     return spin(CameraNode, CameraNode.close)
 
 

@@ -56,7 +56,7 @@ class DinoSiglip(nn.Module):
         self.dinov2, self.siglip = dinov2, siglip
         for name, values in SHADES.items():
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
-        self._tokens = Recorded(self._from_images)
+        self._recorded, self._views = Recorded(self._from_images), len(config.views)
         self._size, self._grid, self._join = config.image_size, config.image_grid, config.vision_join
 
     @classmethod
@@ -91,7 +91,9 @@ class DinoSiglip(nn.Module):
         N is 2 g^2 where the tokens stand side by side (DINOv2's first), g^2 where the channels do.
         """
         pixels = torch.from_numpy(_letterboxed(images, self._size)).to(self.dinov2_mean.device)
-        return self._tokens(pixels).cpu().numpy()
+        # An observation is recorded. A data set's batches have many sizes, and keep the device busy as they are.
+        encode = self._recorded if len(images) <= self._views else self._from_images
+        return encode(pixels).cpu().numpy()
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, S, S) in 0..1 to tokens (B, N, C)."""
