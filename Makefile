@@ -21,7 +21,8 @@ demo: setup
 	@echo "Watch a trial: open build/demo/trial_000.webm in a browser."
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/policy tests/accelerator
+	$(BIN)/python -m pytest tests/drivers tests/bringup  # in real time: one after another
 
 bench: setup
 	$(BIN)/mivla bench
