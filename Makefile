@@ -22,7 +22,7 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/policy tests/accelerator
-	$(BIN)/python -m pytest tests/drivers tests/bringup  # in real time: one after another
+	$(BIN)/python -m pytest --ignore tests/policy --ignore tests/accelerator  # in real time: one after another
 
 bench: setup
 	$(BIN)/mivla bench

@@ -121,9 +121,9 @@ def measure(setting: Setting) -> Iterator[tuple[str, list[Row]]]:
         ],
     )
     yield f"One chunk, {len(setting.config.views)} cameras, {setting.dtype}", measure_latency(setting, limits)
+    if setting.device.startswith("cuda"):
+        torch.cuda.empty_cache()  # the trainings run in processes of their own
     for training in setting.trainings:
-        if setting.device.startswith("cuda"):
-            torch.cuda.empty_cache()  # a training runs in a process of its own
         rows = measure_training((training,))
         yield f"Training {training.config}", [*rows, *measure_shares(rows, limits)]
 
@@ -165,7 +165,6 @@ def _denoising(setting: Setting, limits: Limits) -> list[Row]:
     batch = random_batch(config, 1, INSTRUCTION_TOKENS, setting.device, setting.dtype)
     once, steps = encode_work(config, INSTRUCTION_TOKENS), steps_work(config, INSTRUCTION_TOKENS)
     whole = Work(once.operations + steps.operations, once.values + steps.values)
-    rows = _phase("  of which keys and values", lambda: model.encode(batch), once, setting, limits)
     shape = (1, config.decoder.horizon, config.decoder.action_width)
     noise = torch.randn(shape, device=setting.device, dtype=setting.dtype)
 
@@ -177,7 +176,7 @@ def _denoising(setting: Setting, limits: Limits) -> list[Row]:
     rows = [
         *_phase("denoising", lambda: chunk.append(recorded(*inputs)), whole, setting, limits),
         *_phase("denoising, not recorded as a graph", lambda: sample(*inputs), whole, setting, limits),
-        *rows,
+        *_phase("  of which keys and values", lambda: model.encode(batch), once, setting, limits),
         Row("memory, peak", _peak_gib(setting.device), "GiB", "one part at a time, weights with activations"),
     ]
     if not torch.isfinite(chunk[-1]).all():

@@ -260,6 +260,8 @@ PARAM = "launch:\n- node: {pkg: mivla_policy, exec: policy,\n  param: [%s]}"
         ("launch:\n- node: {pkg: mivla_drivers, exec: pilot}", 2, ["'pilot'", "driver"]),
         ("launch:\n- node: {pkg: no_such_package, exec: pilot}", 2, ["no_such_package"]),
         (PARAM % "{name: a, from: b}", 3, ["either"]),
+        (PARAM % "{from: b, type: str}", 3, ["'type'"]),
+        (PARAM % "{name: a, value: [1], type: str}", 3, ["'type'"]),
         (PARAM % "{name: a, value: x, type: text}", 3, ["'text'", "float"]),
         (PARAM % "{name: a, value: x, type: int}", 3, ["a: ", "int", "'x'"]),
         ("launch:\n- include: {file: /no/such.launch.yaml}", 2, ["/no/such.launch.yaml"]),

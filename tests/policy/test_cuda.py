@@ -59,7 +59,12 @@ class TestRecording:
 
     def test_inputs_of_one_shape_are_recorded_once(self):
         calls = []
-        recorded = Recorded(lambda a: (calls.append(None), 2 * a)[1])
+
+        def double(a):
+            calls.append(None)
+            return 2 * a
+
+        recorded = Recorded(double)
         for _ in range(4):
             recorded(torch.ones(2, device="cuda"))
         told = len(calls)

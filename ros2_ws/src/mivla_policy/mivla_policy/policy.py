@@ -63,7 +63,7 @@ class Policy:
         self._cameras = {camera.view: camera for camera in contract.cameras}
         self._tokenise_images, self._tokenise_language = images, language
         self._instruction: tuple[str, Tensor] | None = None
-        self._sample = Recorded(self._sampled)
+        self._recorded_sample = Recorded(self._sample)
         self._kinematics = None if contract.observes_end_effectors else Kinematics(contract)
         _, self._known = self._unified(contract.home, np.zeros(len(contract.end_effector_slots)))
         self._mask = torch.from_numpy(self._known).to(self._device)
@@ -106,11 +106,11 @@ class Policy:
         """The model's chunk (H, 76) in radians and metres, unchecked, and how long it took."""
         self._check(observation)
         start = perf_counter()
-        tokens = self._encode(observation)
+        inputs = self._encode(observation)
         encoded = perf_counter()
         config = self._model.config.decoder
         noise = torch.randn(1, config.horizon, config.action_width, generator=self._generator)
-        chunk = self._sample(*tokens, noise.to(self._device, self._dtype))[0]
+        chunk = self._recorded_sample(*inputs, noise.to(self._device, self._dtype))[0]
         actions = self.statistics.denormalise_action(chunk.double().cpu().numpy())
         return actions, {
             "encode_ms": 1e3 * (encoded - start),
@@ -146,7 +146,7 @@ class Policy:
                 f"observes, got {None if found is None else found.tolist()}"
             )
 
-    def _sampled(self, images: Tensor, language: Tensor, state: Tensor, noise: Tensor) -> Tensor:
+    def _sample(self, images: Tensor, language: Tensor, state: Tensor, noise: Tensor) -> Tensor:
         batch = Batch(
             image_tokens=images,
             language_tokens=language,

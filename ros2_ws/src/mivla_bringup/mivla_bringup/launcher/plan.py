@@ -251,6 +251,7 @@ class _Planner:
             )
         if "name" in item.fields:
             return ["-p", f"{self._text(item, 'name')}:={self._parameter_value(item)}"]
+        item.require_known(frozenset({"from"}))
         file = self._text(item, "from")
         if not Path(file).is_file():
             raise item.at("from").error(f"{item.kind}: from: expected a parameter file, found no {file}")
@@ -260,6 +261,7 @@ class _Planner:
         """A parameter as a YAML value for the command line; without `type`, text that reads as a number is one."""
         node = item.fields.get("value")
         if isinstance(node, yaml.SequenceNode):
+            item.require_known(frozenset({"name", "value"}))
             values = [Element(item.kind, {"value": entry}, item.place) for entry in node.value]
             return json.dumps([_typed(self._text(value, "value")) for value in values], ensure_ascii=False)
         text, kind = self._text(item, "value"), self._text(item, "type", "yaml")

@@ -123,9 +123,8 @@ def _chosen(contract: RobotContract, name: str) -> list[Camera]:
 
 def main() -> int:
     """Run the node until SIGINT or SIGTERM; 1 where a parameter is refused."""
-    cv2.utils.logging.setLogLevel(
-        cv2.utils.logging.LOG_LEVEL_ERROR
-    )  # its warning, at every try to open, says less than ours
+    # OpenCV warns at every try to open a device, and says less than the reader's own message.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     return spin(CameraNode, CameraNode.close)
 
 

@@ -43,7 +43,7 @@ class Memory(NamedTuple):
 
 
 class Modulation(NamedTuple):
-    """What the flow time does to every block (blocks, B, 9, D) and to the last layer (B, 2, D); scales are factors."""
+    """What the flow time does to every block (blocks, B, 9, D) and the last layer (B, 2, D); scales as 1 + s."""
 
     blocks: Tensor
     last: Tensor
@@ -208,8 +208,8 @@ class Decoder(nn.Module):
         time = F.silu(self.flow_time(t))  # (B, D)
         blocks = torch.stack([block.modulation(time) for block in self.each_block()])
         return Modulation(
-            _with_factors(blocks.unflatten(-1, (MODULATIONS, self.config.width))),
-            _with_factors(self.last.modulation(time).unflatten(-1, (2, self.config.width))),
+            _scales_to_factors(blocks.unflatten(-1, (MODULATIONS, self.config.width))),
+            _scales_to_factors(self.last.modulation(time).unflatten(-1, (2, self.config.width))),
         )
 
     def forward(self, state: Tensor, chunk: Tensor, memory: Memory, modulation: Modulation) -> Tensor:
@@ -245,8 +245,8 @@ class Decoder(nn.Module):
             nn.init.zeros_(layer.bias)
 
 
-def _with_factors(modulation: Tensor) -> Tensor:
-    """Shifts, scales and gates in turn (..., M, D), with each scale s made the factor 1 + s."""
+def _scales_to_factors(modulation: Tensor) -> Tensor:
+    """Shifts, scales and gates in turn (..., M, D): each scale s becomes, in place, the factor 1 + s."""
     modulation[..., 1::3, :] += 1
     return modulation
 

@@ -28,14 +28,8 @@ from mivla_policy.model.tokenisers import require_images
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported: it must not ask a server
 
 Device = torch.device | str
-SHADES = {
-    "dinov2_mean": (0.485, 0.456, 0.406),
-    "dinov2_std": (0.229, 0.224, 0.225),
-    "siglip_mean": (0.5, 0.5, 0.5),
-    "siglip_std": (0.5, 0.5, 0.5),
-}
-"""Mean and spread of red, green and blue that each encoder was trained with."""
-
+DINOV2_MEAN, DINOV2_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SIGLIP_MEAN, SIGLIP_STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 SOURCES = {
     "dinov2": "facebook/dinov2-base",
     "siglip": "google/siglip-base-patch16-224",
@@ -43,19 +37,33 @@ SOURCES = {
 }
 
 
+class Standardise(nn.Module):
+    """Pixels in 0..1 as an encoder was trained on: less the mean of each colour, over its spread.
+
+    The numbers lie on the device: copying them there at every call could not be recorded.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, 3, H, W)."""
+        return (pixels - self.mean) / self.std
+
+
 class DinoSiglip(nn.Module):
     """Patch features of two vision transformers, pooled to one grid and joined."""
-
-    dinov2_mean: Tensor
-    dinov2_std: Tensor
-    siglip_mean: Tensor
-    siglip_std: Tensor
 
     def __init__(self, dinov2: nn.Module, siglip: nn.Module, config: ModelConfig) -> None:
         super().__init__()
         self.dinov2, self.siglip = dinov2, siglip
-        for name, values in SHADES.items():
-            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+        self.dinov2_pixels = Standardise(DINOV2_MEAN, DINOV2_STD)
+        self.siglip_pixels = Standardise(SIGLIP_MEAN, SIGLIP_STD)
         self._recorded, self._views = Recorded(self._from_images), len(config.views)
         self._size, self._grid, self._join = config.image_size, config.image_grid, config.vision_join
 
@@ -90,20 +98,20 @@ class DinoSiglip(nn.Module):
 
         N is 2 g^2 where the tokens stand side by side (DINOv2's first), g^2 where the channels do.
         """
-        pixels = torch.from_numpy(_letterboxed(images, self._size)).to(self.dinov2_mean.device)
+        pixels = torch.from_numpy(_letterboxed(images, self._size)).to(self.dinov2_pixels.mean.device)
         # An observation is recorded. A data set's batches have many sizes, and keep the device busy as they are.
         encode = self._recorded if len(images) <= self._views else self._from_images
         return encode(pixels).cpu().numpy()
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, S, S) in 0..1 to tokens (B, N, C)."""
-        dinov2 = self.dinov2((pixels - self.dinov2_mean) / self.dinov2_std).last_hidden_state[:, 1:]
-        siglip = self.siglip((pixels - self.siglip_mean) / self.siglip_std).last_hidden_state
+        dinov2 = self.dinov2(self.dinov2_pixels(pixels)).last_hidden_state[:, 1:]
+        siglip = self.siglip(self.siglip_pixels(pixels)).last_hidden_state
         both = [_pooled(tokens, self._grid) for tokens in (dinov2, siglip)]  # each (B, g*g, 768)
         return torch.cat(both, dim=1 if self._join == "tokens" else 2)
 
     def _from_images(self, images: Tensor) -> Tensor:
-        pixels = images.permute(0, 3, 1, 2).to(self.dinov2_mean.dtype) / 255
+        pixels = images.permute(0, 3, 1, 2).to(self.dinov2_pixels.mean.dtype) / 255
         return self.encode(pixels).float()
 
 

@@ -37,18 +37,19 @@ class Batch:
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
         """The same samples on `device`, their numbers (not their masks) as `dtype`."""
-        to_cuda = torch.device(device).type == "cuda"
 
         def move(value: Tensor | None) -> Tensor | None:
-            if value is None:
-                return None
-            if to_cuda and not value.is_cuda:
-                value = value.pin_memory()  # else the copy waits for all that the device still has to do
-            # In this order, half-precision tokens travel as such.
-            moved = value.to(device, non_blocking=True)
-            return moved.to(dtype) if value.is_floating_point() else moved
+            return None if value is None else moved(value, device, dtype)
 
         return Batch(**{field.name: move(getattr(self, field.name)) for field in fields(self)})  # type: ignore[arg-type]
+
+
+def moved(value: Tensor, device: torch.device | str, dtype: torch.dtype | None = None) -> Tensor:
+    """`value` on `device`, its numbers as `dtype`; it travels as it is stored, and nothing waits for it."""
+    if torch.device(device).type == "cuda" and not value.is_cuda:
+        value = value.pin_memory()  # from other memory, a copy waits for all that the device still has to do
+    there = value.to(device, non_blocking=True)
+    return there.to(dtype) if value.is_floating_point() else there
 
 
 class Known(NamedTuple):

@@ -18,10 +18,9 @@ class WeightAverage:
     def update(self, model: nn.Module, step: int) -> None:
         """Move the average towards the model's weights after optimiser step number `step`."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        average, weights = zip(
-            *((self._average[name], p) for name, p in model.named_parameters()), strict=True
-        )
-        get_ema_multi_avg_fn(decay)(average, weights, step)
+        weights = dict(model.named_parameters())
+        average = [self._average[name] for name in weights]
+        get_ema_multi_avg_fn(decay)(average, list(weights.values()), step)
 
     @torch.no_grad()
     def copy_to(self, model: nn.Module) -> None:

@@ -25,7 +25,7 @@ from mivla_drivers.errors import DataError
 from mivla_policy.action_space import ACTION_DIMENSIONS, HUMAN
 from mivla_policy.data.mutual_frames import FROM_HUMAN, FROM_ROBOT, MutualFrames
 from mivla_policy.model.flow import noisy_chunk
-from mivla_policy.model.mivla import Batch, Mivla
+from mivla_policy.model.mivla import Batch, Mivla, moved
 from mivla_policy.normalisation import Statistics
 
 TERMS = {
@@ -109,8 +109,7 @@ class Draw(NamedTuple):
 
     def to(self, device: torch.device) -> Draw:
         """The same on `device`, all numbers float32."""
-        batch = self.batch.to(device, torch.float32)
-        return Draw(batch, *(value.to(device, non_blocking=True) for value in self[1:]))
+        return Draw(self.batch.to(device, torch.float32), *(moved(value, device) for value in self[1:]))
 
 
 class MutualObjective(nn.Module):

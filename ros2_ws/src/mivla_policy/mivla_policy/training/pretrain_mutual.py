@@ -38,6 +38,7 @@ from mivla_policy.training.card import machine, write_card
 from mivla_policy.training.curve import draw_loss
 from mivla_policy.training.encoders import carry_encoders, require_encoders
 from mivla_policy.training.mutual import TERMS, MutualConfig, MutualObjective, MutualSampler
+from mivla_policy.training.optimiser import adamw
 from mivla_policy.training.processes import ENGINES, Processes, distributed, joined, launch
 
 MODULE = "mivla_policy.training.pretrain_mutual"
@@ -82,8 +83,7 @@ def pretrain(
     objective = MutualObjective(model).to(device).train()
     trained = distributed(objective, sharding, processes, config.precision)
 
-    # Optimiser: matrices decay, biases and norms do not.
-    optimiser = _optimiser(trained, config)
+    optimiser = adamw(trained, config.learning_rate, config.weight_decay, config.betas)
     recipe = sharded.recipe_of(config, processes, frames.digest, base)
     progress = sharded.resume(out, trained, optimiser, recipe)
     began = time.monotonic() - progress.seconds
@@ -125,17 +125,6 @@ def pretrain(
         draw_loss(progress.log, out / "loss.png", f"{out.name}: {config.objective}, {len(frames)} frames")
     processes.wait()
     return progress
-
-
-def _optimiser(trained: nn.Module, config: MutualConfig) -> torch.optim.Optimizer:
-    decayed = [p for p in trained.parameters() if p.dim() >= 2]
-    plain = [p for p in trained.parameters() if p.dim() < 2]
-    return torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=config.learning_rate,
-        betas=config.betas,
-        fused=plain[0].is_cuda,
-    )
 
 
 def _steps(start: int, end: int, processes: Processes) -> Any:

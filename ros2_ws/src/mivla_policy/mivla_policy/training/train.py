@@ -24,6 +24,7 @@ from mivla_policy.model.mivla import Batch, Mivla
 from mivla_policy.normalisation import Statistics
 from mivla_policy.recipe import require_same_recipe
 from mivla_policy.training.average import WeightAverage
+from mivla_policy.training.optimiser import adamw
 
 FREE = "save_every"  # may differ between a run and its continuation
 
@@ -128,14 +129,7 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     model = model.to(device).train()
-    decayed = [p for p in model.parameters() if p.dim() >= 2]
-    plain = [p for p in model.parameters() if p.dim() < 2]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=config.learning_rate,
-        betas=(0.9, 0.95),
-        fused=device.startswith("cuda"),
-    )
+    optimiser = adamw(model, config.learning_rate, config.weight_decay, betas=(0.9, 0.95))
     average = WeightAverage(model, config.average_decay)
     log: list[tuple[int, float, float]] = []
     recipe = {**asdict(config), **(made_from or {})}
