@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pretend_arm import CONTRACT, JOINT2, PERIOD
 
-from mivla_drivers.driver_report import Mode
+from mivla_drivers.control.driver_report import Mode
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import CommandRefused
-from mivla_drivers.trajectory import ActionChunk
 
 
 def test_commands_nothing_until_enabled(bench):

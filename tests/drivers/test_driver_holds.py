@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pretend_arm import CONTRACT, GRIPPER, JOINT2, PERIOD
 
-from mivla_drivers.driver_report import Mode
+from mivla_drivers.control.driver_report import Mode
 from mivla_drivers.errors import CommandRefused, HardwareError
 
 

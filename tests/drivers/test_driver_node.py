@@ -23,8 +23,8 @@ from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers import network
 from mivla_drivers.contract import load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import joint_vector, trajectory_message
-from mivla_drivers.trajectory import ActionChunk
 
 CONTRACT = load_contract("piper")
 JOINT1 = 0

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mivla_drivers.monitors import Lasting, TrackingMonitor
+from mivla_drivers.control.feedback_monitor import Lasting, TrackingMonitor
 
 
 def test_what_lasts_is_believed_and_what_was_interrupted_begins_anew():

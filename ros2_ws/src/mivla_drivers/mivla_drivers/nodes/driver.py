@@ -26,13 +26,13 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers.contract import load_contract
+from mivla_drivers.control.driver import SOURCES, STALE_S, Driver
+from mivla_drivers.control.driver_report import Diagnostics, Mode, StepReport
+from mivla_drivers.control.driver_thread import RunningDriver
 from mivla_drivers.conversions import action_chunk, diagnostic_message, joint_state_message
-from mivla_drivers.driver import SOURCES, STALE_S, Driver
-from mivla_drivers.driver_report import Diagnostics, Mode, StepReport
 from mivla_drivers.errors import CommandRefused, ContractError, HardwareError, MivlaError
 from mivla_drivers.hardware.bus_lock import BusTaken
 from mivla_drivers.nodes.spin import spin
-from mivla_drivers.running_driver import RunningDriver
 
 DIAGNOSTICS_PERIOD_S = 0.5
 TICK_S = 0.05

@@ -18,6 +18,7 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers.contract import Camera, load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import (
     diagnostic_message,
     image_array,
@@ -27,7 +28,6 @@ from mivla_drivers.conversions import (
 )
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.spin import spin
-from mivla_drivers.trajectory import ActionChunk
 from mivla_policy.observation import Observation, ObservationBuffer, ObservationMissing
 from mivla_policy.policy import load_policy
 

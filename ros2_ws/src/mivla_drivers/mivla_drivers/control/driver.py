@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from mivla_drivers.contract import RobotContract
-from mivla_drivers.driver_report import Diagnostics, Mode, StepReport
+from mivla_drivers.control.driver_report import Diagnostics, Mode, StepReport
+from mivla_drivers.control.feedback_monitor import Lasting, TrackingMonitor
+from mivla_drivers.control.safety_gate import SafetyGate, refuse_untimely
+from mivla_drivers.control.trajectory import ActionChunk, TrajectoryPlayer
 from mivla_drivers.errors import CommandRefused, HardwareError
-from mivla_drivers.gate import SafetyGate, refuse_untimely
 from mivla_drivers.hardware.base import Hardware, Measurement
-from mivla_drivers.monitors import Lasting, TrackingMonitor
-from mivla_drivers.trajectory import ActionChunk, TrajectoryPlayer
 
 SOURCES = ("none", "policy", "teleop")
 STALE_S = 0.1  # feedback older than this pauses the robot; it goes on by itself when feedback is back in time

@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import TypeVar
 
 from mivla_drivers.contract import RobotContract
-from mivla_drivers.control_loop import ControlLoop
-from mivla_drivers.driver import Driver
-from mivla_drivers.driver_report import Diagnostics, StepReport
+from mivla_drivers.control.control_loop import ControlLoop
+from mivla_drivers.control.driver import Driver
+from mivla_drivers.control.driver_report import Diagnostics, StepReport
 from mivla_drivers.errors import CommandRefused
 from mivla_drivers.hardware import make_hardware
 
