@@ -19,7 +19,7 @@ BRAKING_S = 1.0  # no joint needs longer to stop, so nobody waits longer for it
 Answer = TypeVar("Answer")
 
 
-class RunningDriver:
+class DriverThread:
     """Runs a contract's `Driver` at its control rate; every method may be called from any thread."""
 
     def __init__(self, contract: RobotContract, on_step: Callable[[StepReport], None]) -> None:
@@ -48,8 +48,8 @@ class RunningDriver:
             return
         with suppress(CommandRefused):  # a silent bus carries no braking either
             self._locked(Driver.stop)
-        patience = time.monotonic() + BRAKING_S
-        while not self._locked(lambda driver: driver.resting) and time.monotonic() < patience:
+        deadline = time.monotonic() + BRAKING_S
+        while not self._locked(lambda driver: driver.is_stationary) and time.monotonic() < deadline:
             time.sleep(0.005)
         self._loop.stop()
         self._loop = None
@@ -59,7 +59,7 @@ class RunningDriver:
         self.halt()
         self._hardware.close()
 
-    def ask(self, request: Callable[[Driver], Answer]) -> Answer:
+    def call(self, request: Callable[[Driver], Answer]) -> Answer:
         """What `request` returns for the driver, between two of its steps.
 
         Raises:

@@ -26,9 +26,11 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers.contract import load_contract
-from mivla_drivers.control.driver import SOURCES, STALE_S, Driver
+from mivla_drivers.control.driver import Driver
 from mivla_drivers.control.driver_report import Diagnostics, Mode, StepReport
-from mivla_drivers.control.driver_thread import RunningDriver
+from mivla_drivers.control.driver_thread import DriverThread
+from mivla_drivers.control.feedback_monitor import STALE_S
+from mivla_drivers.control.target_selector import SOURCES
 from mivla_drivers.conversions import action_chunk, diagnostic_message, joint_state_message
 from mivla_drivers.errors import CommandRefused, ContractError, HardwareError, MivlaError
 from mivla_drivers.hardware.bus_lock import BusTaken
@@ -58,7 +60,7 @@ class DriverNode(LifecycleNode):
         super().__init__("driver")
         for name, value in PARAMETERS.items():
             self.declare_parameter(name, value)
-        self._driver: RunningDriver | None = None
+        self._driver: DriverThread | None = None
         self._failure: MivlaError | None = None
         self._enabling: list[Future] = []
         self._said: tuple[object, ...] = ()
@@ -83,7 +85,7 @@ class DriverNode(LifecycleNode):
         """Read the contract and open the bus; fails with a message where either cannot be done."""
         try:
             self._contract = load_contract(self._value("robot"), self._value("bus"))
-            self._driver = RunningDriver(self._contract, self._publish)
+            self._driver = DriverThread(self._contract, self._publish)
         except (ContractError, HardwareError) as error:
             if str(error) != str(self._failure):
                 self.get_logger().error(str(error))
@@ -97,7 +99,7 @@ class DriverNode(LifecycleNode):
         self._joint_state_period = 1.0 / self._value("joint_state_rate_hz")
         done = super().on_activate(state)
         self._driver.start()
-        self._driver.ask(lambda driver: driver.select_source(self._value("command_source")))
+        self._driver.call(lambda driver: driver.select_source(self._value("command_source")))
         return done
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -151,7 +153,7 @@ class DriverNode(LifecycleNode):
             chunk = action_chunk(message, self._contract, source)
             now = time.monotonic()
             chunk = chunk.shifted(now - time.time())
-            self._driver.ask(lambda driver: driver.receive(chunk, now))
+            self._driver.call(lambda driver: driver.receive(chunk, now))
         except CommandRefused as error:
             self._driver.note_refusal(error)
             self.get_logger().warning(str(error), throttle_duration_sec=1.0)
@@ -201,7 +203,7 @@ class DriverNode(LifecycleNode):
         if self._driver is None:
             return "the driver node is not configured: configure and activate it first"
         try:
-            self._driver.ask(request)
+            self._driver.call(request)
         except CommandRefused as error:
             return str(error)
         return ""
