@@ -39,7 +39,7 @@ class DriverThread:
 
     def start(self) -> None:
         """Start the control thread; motors are commanded only once the driver is enabled."""
-        self._loop = ControlLoop(self._step, self._rate_hz, self._fail, name="driver")
+        self._loop = ControlLoop(self._step, self._rate_hz, self._fail, name="driver", realtime=True)
         self._loop.start()
 
     def halt(self) -> None:
@@ -79,7 +79,9 @@ class DriverThread:
 
     def timing(self) -> dict[str, object]:
         """How well the control thread keeps its deadlines, for people; costs about a millisecond."""
-        return {} if self._loop is None else self._loop.statistics().values()
+        if self._loop is None:
+            return {}
+        return {**self._loop.statistics().values(), "scheduling": self._loop.scheduling}
 
     def _locked(self, request: Callable[[Driver], Answer]) -> Answer:
         with self._lock:

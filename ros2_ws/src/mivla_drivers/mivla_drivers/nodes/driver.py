@@ -39,6 +39,7 @@ from mivla_drivers.nodes.spin import spin
 DIAGNOSTICS_PERIOD_S = 0.5
 TICK_S = 0.05
 RETRY_S = 1.0
+GIL_TURN_S = 0.0005  # the control thread must get its turn while messages are being parsed
 PARAMETERS = {
     "robot": "piper",
     "bus": "",
@@ -253,6 +254,7 @@ class DriverNode(LifecycleNode):
 
 def main() -> int:
     """Run the node until SIGINT or SIGTERM; 1 where the robot cannot be driven from here."""
+    sys.setswitchinterval(0.0005)
     return spin(DriverNode, DriverNode.close)
 
 
