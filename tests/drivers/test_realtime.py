@@ -11,10 +11,10 @@ from mivla_drivers.control.control_loop import ControlLoop
 
 REQUEST = """
 import os, resource
+from mivla_drivers.control.realtime import request_realtime
 resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
 if os.getuid() == 0:
     os.setuid(65534)
-from mivla_drivers.control.realtime import request_realtime
 print(os.sched_getscheduler(0), request_realtime(), os.sched_getscheduler(0))
 """
 
