@@ -15,13 +15,13 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from mivla_drivers.contract import load_contract
+from mivla_drivers.observation import Observation
 from mivla_policy.benchmarks.random_weights import randomised
 from mivla_policy.checkpoint import save_policy
 from mivla_policy.data.encoded import EncodedFrames
 from mivla_policy.data.mutual_frames import MutualFrames
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.model.recorded import Recorded
-from mivla_policy.observation import Observation
 from mivla_policy.policy import load_policy
 from mivla_policy.training.mutual import MutualConfig
 from mivla_policy.training.pretrain_mutual import pretrain
@@ -83,8 +83,8 @@ class TestPolicy:
                 c.view: rng.integers(256, size=(c.height, c.width, 3), dtype=np.uint8) for c in PIPER.cameras
             }
             seen = Observation(images, PIPER.home, words, 0.0)
-            expected, _ = on_cpu.infer(seen)
-            found, _ = on_cuda.infer(seen)
+            expected = on_cpu.infer(seen).positions
+            found = on_cuda.infer(seen).positions
             np.testing.assert_allclose(found, expected, atol=2e-3)  # of 1 to 5; convolutions are TF32 there
 
 

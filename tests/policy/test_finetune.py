@@ -13,10 +13,10 @@ from small_models import plain_statistics
 
 from mivla_drivers.contract import load_contract
 from mivla_drivers.errors import DataError
+from mivla_drivers.observation import Observation
 from mivla_policy.benchmarks.random_weights import randomised
 from mivla_policy.checkpoint import save_policy
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.observation import Observation
 from mivla_policy.policy import load_policy
 from mivla_policy.training import runs
 from mivla_policy.training.encoders import carry_encoders
@@ -90,7 +90,7 @@ def test_a_stopped_run_goes_on_and_its_policy_can_be_loaded(stopped, recordings)
     assert finetune(recordings, base, out, RECIPE, "cpu").episodes == 1
     assert not (out / "resume.pt").exists()
     images = {c.view: np.zeros((c.height, c.width, 3), dtype=np.uint8) for c in PIPER.cameras}
-    positions, _ = load_policy(out).infer(Observation(images, PIPER.home, "move it", 0.0))
+    positions = load_policy(out).infer(Observation(images, PIPER.home, "move it", 0.0)).positions
     assert positions.shape == (16, 7)
     card = (out / "README.md").read_text()
     assert f"--data {recordings} --base {base}" in card

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.observation import Observation
 
 JOINT_MEMORY_S = 2.0
 LARGEST_PAIRING_GAP_S = 0.1  # between an image and the joint state that goes with it
@@ -17,26 +17,6 @@ LARGEST_PAIRING_GAP_S = 0.1  # between an image and the joint state that goes wi
 
 class ObservationMissing(MivlaError):
     """There is nothing fresh to look at; the policy waits and the driver holds."""
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What the policy sees at one moment.
-
-    Attributes:
-        images: {view: (H, W, 3) uint8 rgb}.
-        joints: measured at the images' time, shape (n,), contract order.
-        instruction: what the operator asks for.
-        stamp: of the oldest image [s, system time].
-        end_effectors: where the contract says that they are observed, xyz [m] and quaternion xyzw of each,
-            shape (7,) or (14,); otherwise they follow from the joints.
-    """
-
-    images: dict[str, np.ndarray]
-    joints: np.ndarray
-    instruction: str
-    stamp: float
-    end_effectors: np.ndarray | None = None
 
 
 class ObservationBuffer:

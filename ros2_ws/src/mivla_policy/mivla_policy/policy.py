@@ -13,6 +13,8 @@ from torch import Tensor
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.errors import ContractError, DataError, MivlaError
 from mivla_drivers.kinematics import Kinematics
+from mivla_drivers.observation import Observation
+from mivla_drivers.trajectory import ActionChunk
 from mivla_policy.action_space import from_unified, to_unified
 from mivla_policy.checkpoint import load_policy_folder
 from mivla_policy.model.config import ModelConfig
@@ -26,15 +28,17 @@ from mivla_policy.model.tokenisers import (
     language_tokeniser,
 )
 from mivla_policy.normalisation import Statistics
-from mivla_policy.observation import Observation
 
 
 class PolicyError(MivlaError):
     """The policy gave something that must not reach the robot."""
 
 
-class Policy:
+class MivlaPolicy:
     """A model, its tokenisers and its robot's contract.
+
+    It implements `mivla_drivers.policy.Policy`; a committed prefix is ignored, each chunk follows from its
+    observation alone.
 
     It takes the model over: a wide decoder's weights are laid out for inference and no longer train.
     The noise comes from a generator of its own, so a seed and the observations decide every chunk.
@@ -56,6 +60,8 @@ class Policy:
                 f"{model.config.name} was trained on, found {list(views)}"
             )
         self.contract, self.statistics = contract, statistics
+        self.views = views
+        self.timing: dict[str, float] = {}
         self._model = model.eval().requires_grad_(False)
         parameter = next(model.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
@@ -65,20 +71,18 @@ class Policy:
         self._instruction: tuple[str, Tensor] | None = None
         self._recorded_sample = Recorded(self._sample)
         self._kinematics = None if contract.observes_end_effectors else Kinematics(contract)
-        _, self._known = self._unified(contract.home, np.zeros(len(contract.end_effector_slots)))
-        self._mask = torch.from_numpy(self._known).to(self._device)
+        _, known = self._unified(contract.home, np.zeros(len(contract.end_effector_slots)))
+        self._mask = torch.from_numpy(known).to(self._device)
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
         """Start the noise again from `seed`."""
         self._generator = torch.Generator().manual_seed(seed)
 
-    def infer(self, observation: Observation) -> tuple[np.ndarray, dict[str, float]]:
-        """The joint targets that follow an observation.
+    def infer(self, observation: Observation, committed_prefix: np.ndarray | None = None) -> ActionChunk:
+        """The joint targets that follow an observation; `committed_prefix` is ignored.
 
-        Returns:
-            positions (H, n) float64 in contract order [rad or m], row i due i+1 policy periods after the
-            observation; and how long it took: `encode_ms` for tokens, `denoise_ms` for the flow steps.
+        `timing` then holds `encode_ms` for tokens and `denoise_ms` for the flow steps.
 
         Raises:
             DataError: a view is missing or unknown, an image has another size or type, joints or observed
@@ -86,20 +90,15 @@ class Policy:
                 or too long.
             PolicyError: the model gave a number that is not finite.
         """
-        actions, timing = self._actions(observation)
-        positions = from_unified(self.contract, actions)
+        actions, self.timing = self._actions(observation)
+        positions, poses = from_unified(self.contract, actions), None
         self._require_finite(positions, self.contract.joints)
-        return positions, timing
-
-    def infer_unified(self, observation: Observation) -> tuple[np.ndarray, dict[str, float]]:
-        """The same chunk in the unified space, end effectors with it: (H, 76), zero outside the robot's slots.
-
-        Quaternions are as the model gave them, not of length 1. Raises what `infer` raises.
-        """
-        actions, timing = self._actions(observation)
-        values = np.where(self._known, actions, 0.0)
-        self._require_finite(values, [f"slot {i}" for i in range(values.shape[-1])])
-        return values, timing
+        if self.contract.observes_end_effectors:
+            slots = self.contract.end_effector_slots
+            poses = actions[:, slots]
+            self._require_finite(poses, [f"slot {slot}" for slot in slots])
+        times = np.arange(1, len(positions) + 1) / self.contract.policy_rate_hz
+        return ActionChunk(positions, times, observation.stamp, "policy", poses)
 
     @torch.no_grad()
     def _actions(self, observation: Observation) -> tuple[np.ndarray, dict[str, float]]:
@@ -202,7 +201,7 @@ def load_policy(
     backend: str = "onnx",
     seed: int = 0,
     dtype: torch.dtype | None = None,
-) -> Policy:
+) -> MivlaPolicy:
     """The policy held in `folder`, for the robot of `contract` (None: the folder's own).
 
     Args:
@@ -224,7 +223,7 @@ def load_policy(
         )
     config = checkpoint.model.config
     dtype = dtype or precision(config, device)
-    return Policy(
+    return MivlaPolicy(
         checkpoint.model.to(device, dtype),
         contract or checkpoint.contract,
         checkpoint.statistics,

@@ -7,7 +7,6 @@ import threading
 import time
 from typing import Any
 
-import numpy as np
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor
@@ -27,8 +26,8 @@ from mivla_drivers.conversions import (
 )
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.spin import spin
-from mivla_drivers.trajectory import ActionChunk
-from mivla_policy.observation import Observation, ObservationBuffer, ObservationMissing
+from mivla_drivers.observation import Observation
+from mivla_policy.observation import ObservationBuffer, ObservationMissing
 from mivla_policy.policy import load_policy
 
 IDLE_S = 0.01
@@ -138,10 +137,7 @@ class PolicyNode(Node):
     def _plan(self, observation: Observation) -> bool:
         """Denoise one chunk and publish it; False where the policy refused its input or its own output."""
         try:
-            positions, timing = self._policy.infer(observation)
-            period = 1.0 / self._contract.policy_rate_hz
-            times = period * np.arange(1, len(positions) + 1)
-            chunk = ActionChunk(positions, times, observation.stamp, "policy")
+            chunk = self._policy.infer(observation)
         except Exception as error:  # whatever a model does, its thread lives on to say so; the driver holds
             self._complain(error)
             return False
@@ -149,7 +145,10 @@ class PolicyNode(Node):
             paused = not self._buffer.instruction
         if not paused:
             self._trajectory.publish(trajectory_message(chunk, self._contract))
-        self._timing = {**timing, "observation_to_command_ms": 1000 * (time.time() - observation.stamp)}
+        self._timing = {
+            **self._policy.timing,
+            "observation_to_command_ms": 1000 * (time.time() - observation.stamp),
+        }
         return True
 
     def _complain(self, error: Exception) -> None:

@@ -11,8 +11,10 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.errors import ContractError, DataError
-from mivla_policy.action_space import ACTION_DIMENSIONS, END_EFFECTORS, ROBOT_JOINTS, from_unified
-from mivla_policy.observation import Observation
+from mivla_drivers.observation import Observation
+from mivla_drivers.policy import Policy
+from mivla_drivers.trajectory import ActionChunk
+from mivla_policy.action_space import END_EFFECTORS, ROBOT_JOINTS, from_unified, to_unified
 from mivla_policy.robotwin.conventions import (
     CAMERAS,
     ENDPOSE_SIZE,
@@ -23,14 +25,6 @@ from mivla_policy.robotwin.conventions import (
 )
 
 ActionType = Literal["qpos", "ee"]
-
-
-class Infers(Protocol):
-    """What is asked of a policy: unified values (H, 76) after an observation, and how long they took."""
-
-    def infer_unified(self, observation: Observation) -> tuple[np.ndarray, dict[str, float]]: ...
-
-    def reset(self, seed: int) -> None: ...
 
 
 class TaskEnv(Protocol):
@@ -52,7 +46,7 @@ class RobotwinModel:
     """A policy and how RoboTwin is to execute it.
 
     Attributes:
-        policy: gives chunks of unified values, which hold joints and end effectors alike.
+        policy: of both arms; its chunks hold joints and, for "ee", both end effectors.
         contract: of both arms, such as aloha_agilex; the images' sizes and the joints' order are its.
         action_type: "qpos" (14) or "ee" (16).
         steps: of each chunk that are executed.
@@ -64,7 +58,7 @@ class RobotwinModel:
         DataError: the action type is unknown, or steps is below 1.
     """
 
-    policy: Infers
+    policy: Policy
     contract: RobotContract
     action_type: ActionType = "qpos"
     steps: int = 8
@@ -120,8 +114,8 @@ def eval(TASK_ENV: TaskEnv, model: RobotwinModel, observation: dict[str, Any]) -
     """
     instruction = TASK_ENV.get_instruction()
     stamp = TASK_ENV.take_action_cnt / model.contract.policy_rate_hz
-    chunk, _ = model.policy.infer_unified(encode_obs(observation, instruction, model.contract, stamp))
-    for action in chunk_actions(chunk, model.action_type)[: model.steps]:
+    chunk = model.policy.infer(encode_obs(observation, instruction, model.contract, stamp))
+    for action in chunk_actions(chunk, model.contract, model.action_type)[: model.steps]:
         TASK_ENV.take_action(action, action_type=model.action_type)
         if TASK_ENV.eval_success or TASK_ENV.take_action_cnt >= TASK_ENV.step_lim:
             return
@@ -165,19 +159,20 @@ def encode_obs(
     )
 
 
-def chunk_actions(chunk: np.ndarray, action_type: ActionType) -> np.ndarray:
-    """RoboTwin's actions, qpos (H, 14) or ee (H, 16), of a chunk of unified values (H, 76).
+def chunk_actions(chunk: ActionChunk, contract: RobotContract, action_type: ActionType) -> np.ndarray:
+    """RoboTwin's actions of a chunk, qpos (H, 14) or ee (H, 16).
 
     Raises:
-        DataError: the chunk has another width, or holds a number that is not finite.
+        DataError: the chunk has no end effectors, which "ee" needs.
+        ContractError: the chunk has another number of joints or end effectors than the contract.
     """
-    chunk = np.asarray(chunk, dtype=float)
-    if chunk.ndim != 2 or chunk.shape[1] != ACTION_DIMENSIONS or not np.isfinite(chunk).all():
+    if action_type == "qpos":
+        return qpos_from_unified(to_unified(contract, chunk.positions)[0])
+    if chunk.end_effectors is None:
         raise DataError(
-            f"policy: expected a finite chunk of unified values (H, {ACTION_DIMENSIONS}), "
-            f"got shape {chunk.shape}"
+            "policy: expected a chunk with both end effectors for action_type ee, got joints only"
         )
-    return ee_from_unified(chunk) if action_type == "ee" else qpos_from_unified(chunk)
+    return ee_from_unified(to_unified(contract, chunk.positions, end_effectors=chunk.end_effectors)[0])
 
 
 def _require_both(field: str, slots: np.ndarray, both: slice, contract: RobotContract) -> None:
