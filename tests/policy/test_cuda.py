@@ -22,7 +22,7 @@ from mivla_policy.data.encoded import EncodedFrames
 from mivla_policy.data.mutual_frames import MutualFrames
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.model.recorded import Recorded
-from mivla_policy.policy import load_policy
+from mivla_policy.policies.mivla import load_mivla
 from mivla_policy.training.mutual import MutualConfig
 from mivla_policy.training.pretrain_mutual import pretrain
 from mivla_policy.training.processes import joined
@@ -76,7 +76,7 @@ class TestRecording:
 
 class TestPolicy:
     def test_its_chunks_are_those_of_a_cpu_whatever_it_sees_and_is_told(self, folder):
-        on_cpu, on_cuda = load_policy(folder), load_policy(folder, device="cuda")
+        on_cpu, on_cuda = load_mivla(folder), load_mivla(folder, device="cuda")
         rng = np.random.default_rng(0)
         for words in ("a", "a", "a b", "a"):
             images = {

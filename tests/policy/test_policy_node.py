@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_a_look_at_the_robot_becomes_a_chunk_stamped_with_its_time(robot):
 
 def test_without_an_instruction_nothing_is_sent(robot):
     robot.instruction.publish(String(data=""))
-    assert robot.until(lambda: "instruction: expected a sentence" in robot.problem)
+    assert robot.until(lambda: "paused: publish a sentence on instruction" in robot.problem)
     robot.chunks.clear()
     robot.until(lambda: False, seconds=1.5)
     assert not robot.chunks
@@ -160,17 +161,13 @@ def test_a_joint_state_without_a_joint_is_named_and_sends_nothing(robot):
     assert not robot.chunks
 
 
-@pytest.fixture
-def broken(tmp_path, monkeypatch):
-    """A robot whose policy's weights are finite and its actions are not; both in this process."""
-    model = small_model()
-    for parameter in model.parameters():
-        parameter.data *= 1e30
-    save_policy(tmp_path, model, CONTRACT, plain_statistics(), dtype=torch.float32)
-    with network.claimed_domain() as domain_id:
+@contextmanager
+def robot_with(model: str) -> Iterator[Robot]:
+    """A robot and its policy, both in this process."""
+    with network.claimed_domain() as domain_id, pytest.MonkeyPatch.context() as patch:
         for name, value in network.ros_environment(domain_id).items():
-            monkeypatch.setenv(name, value)
-        rclpy.init(args=command(str(tmp_path))[3:], signal_handler_options=SignalHandlerOptions.NO)
+            patch.setenv(name, value)
+        rclpy.init(args=command(model)[3:], signal_handler_options=SignalHandlerOptions.NO)
         node, robot = policy.PolicyNode(), Robot()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
@@ -183,6 +180,17 @@ def broken(tmp_path, monkeypatch):
         node.destroy_node()
         rclpy.try_shutdown()
         robot.close()
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A robot whose policy's weights are finite and its actions are not."""
+    model = small_model()
+    for parameter in model.parameters():
+        parameter.data *= 1e30
+    save_policy(tmp_path, model, CONTRACT, plain_statistics(), dtype=torch.float32)
+    with robot_with(str(tmp_path)) as robot:
+        yield robot
 
 
 def test_actions_that_are_not_finite_are_named_and_not_sent(broken):

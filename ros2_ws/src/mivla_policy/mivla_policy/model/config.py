@@ -206,6 +206,12 @@ def named_config(
     return CONFIGS[name](**options)
 
 
+def with_views(config: ModelConfig, views: Sequence[str]) -> ModelConfig:
+    """`config` with other cameras, in the order of `views`."""
+    tokens = config.tokens_per_view * len(views)
+    return replace(config, views=tuple(views), decoder=replace(config.decoder, image_tokens=tokens))
+
+
 def with_decoder(config: ModelConfig, **changes: Any) -> ModelConfig:
     """`config` with some of its decoder's sizes changed."""
     return replace(config, decoder=replace(config.decoder, **changes))

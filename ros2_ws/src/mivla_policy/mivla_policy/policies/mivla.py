@@ -1,4 +1,4 @@
-"""The policy: one observation in, one chunk of joint targets out. Knows no ROS."""
+"""MiVLA: camera images, a sentence and joint angles in, a chunk of joint targets out."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from mivla_drivers.contract import RobotContract
-from mivla_drivers.errors import ContractError, DataError, MivlaError
+from mivla_drivers.errors import ContractError, DataError
 from mivla_drivers.kinematics import Kinematics
 from mivla_drivers.observation import Observation
+from mivla_drivers.policy import PolicyError
 from mivla_drivers.trajectory import ActionChunk
 from mivla_policy.action_space import from_unified, to_unified
 from mivla_policy.checkpoint import load_policy_folder
-from mivla_policy.model.config import ModelConfig
 from mivla_policy.model.mivla import Batch, Mivla
-from mivla_policy.model.packing import WIDE, pack
+from mivla_policy.model.packing import pack
+from mivla_policy.model.precision import precision
 from mivla_policy.model.recorded import Recorded
 from mivla_policy.model.tokenisers import (
     ImageTokeniser,
@@ -28,10 +29,7 @@ from mivla_policy.model.tokenisers import (
     language_tokeniser,
 )
 from mivla_policy.normalisation import Statistics
-
-
-class PolicyError(MivlaError):
-    """The policy gave something that must not reach the robot."""
+from mivla_policy.policies import LoadOptions
 
 
 class MivlaPolicy:
@@ -53,20 +51,20 @@ class MivlaPolicy:
         language: LanguageTokeniser,
         seed: int = 0,
     ) -> None:
-        views = tuple(camera.view for camera in contract.cameras)
-        if views != model.config.views:
+        cameras = {camera.view: camera for camera in contract.cameras}
+        if not cameras.keys() >= set(model.config.views):
             raise ContractError(
                 f"{contract.robot}: cameras: expected views {list(model.config.views)}, as "
-                f"{model.config.name} was trained on, found {list(views)}"
+                f"{model.config.name} was trained on, found {list(cameras)}"
             )
         self.contract, self.statistics = contract, statistics
-        self.views = views
+        self.views = model.config.views
         self.timing: dict[str, float] = {}
         self._model = model.eval().requires_grad_(False)
         parameter = next(model.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
         pack(self._model.decoder)
-        self._cameras = {camera.view: camera for camera in contract.cameras}
+        self._cameras = {view: cameras[view] for view in self.views}
         self._tokenise_images, self._tokenise_language = images, language
         self._instruction: tuple[str, Tensor] | None = None
         self._recorded_sample = Recorded(self._sample)
@@ -85,7 +83,7 @@ class MivlaPolicy:
         `timing` then holds `encode_ms` for tokens and `denoise_ms` for the flow steps.
 
         Raises:
-            DataError: a view is missing or unknown, an image has another size or type, joints or observed
+            DataError: a view is missing, an image has another size or type, joints or observed
                 end effectors are not as many finite numbers as the contract has, or the instruction is empty
                 or too long.
             PolicyError: the model gave a number that is not finite.
@@ -117,9 +115,9 @@ class MivlaPolicy:
         }
 
     def _check(self, observation: Observation) -> None:
-        if set(observation.images) != set(self._cameras):
+        if not observation.images.keys() >= set(self.views):
             raise DataError(
-                f"observation: expected views {sorted(self._cameras)}, got {sorted(observation.images)}"
+                f"observation: expected views {sorted(self.views)}, got {sorted(observation.images)}"
             )
         for view, camera in self._cameras.items():
             image, expected = observation.images[view], (camera.height, camera.width, 3)
@@ -158,7 +156,7 @@ class MivlaPolicy:
 
     def _encode(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
         """Image tokens (1, N, C), language tokens (1, L, C) and normalised state (1, 76)."""
-        tokens = [observation.images[view] for view in self._model.config.views]
+        tokens = [observation.images[view] for view in self.views]
         if len({image.shape for image in tokens}) == 1:
             images = self._tokenise_images(np.stack(tokens)).reshape(1, -1, self._model.config.image_width)
         else:
@@ -193,12 +191,23 @@ class MivlaPolicy:
             )
 
 
-def load_policy(
+def load(where: str, contract: RobotContract, options: LoadOptions) -> MivlaPolicy:
+    """The policy in the folder `where`; `options.threads` are then PyTorch's in the whole process.
+
+    Raises:
+        DataError, ContractError: as `load_mivla`.
+    """
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    return load_mivla(where, contract, options.device, options.threads or 1, options.image_encoder)
+
+
+def load_mivla(
     folder: str | Path,
     contract: RobotContract | None = None,
     device: torch.device | str = "cpu",
     threads: int = 1,
-    backend: str = "onnx",
+    image_encoder: str = "onnx",
     seed: int = 0,
     dtype: torch.dtype | None = None,
 ) -> MivlaPolicy:
@@ -207,7 +216,7 @@ def load_policy(
     Args:
         device: where the decoder runs, and DINOv2, SigLIP and T5 where the policy has them.
         threads: of ONNX Runtime.
-        backend: of the image tokeniser, "onnx" or "torch".
+        image_encoder: what runs the small image encoder, "onnx" or "torch".
         seed: of the noise.
         dtype: of all that runs on `device`; None is bfloat16 for a wide decoder on CUDA, else float32.
 
@@ -227,14 +236,7 @@ def load_policy(
         checkpoint.model.to(device, dtype),
         contract or checkpoint.contract,
         checkpoint.statistics,
-        image_tokeniser(config, folder, backend, threads, device, dtype),
+        image_tokeniser(config, folder, image_encoder, threads, device, dtype),
         language_tokeniser(config, folder, device, dtype),
         seed,
     )
-
-
-def precision(config: ModelConfig, device: torch.device | str) -> torch.dtype:
-    """What a policy and its encoders run in: bfloat16 for a wide decoder on CUDA, else float32."""
-    # Reading the weights is what a flow step of one chunk spends its time on: half the bytes, half the time.
-    halved = torch.device(device).type == "cuda" and config.decoder.width >= WIDE
-    return torch.bfloat16 if halved else torch.float32
