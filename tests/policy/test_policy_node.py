@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import rclpy
 import torch
+from dataset_files import write_recording
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
@@ -26,6 +27,7 @@ from trajectory_msgs.msg import JointTrajectory
 from mivla_drivers import network
 from mivla_drivers.contract import load_contract
 from mivla_drivers.conversions import action_chunk, image_message, joint_state_message
+from mivla_drivers.recording.reader import read_episode
 from mivla_policy.checkpoint import save_policy
 from mivla_policy.nodes import policy
 
@@ -191,6 +193,18 @@ def broken(tmp_path):
     save_policy(tmp_path, model, CONTRACT, plain_statistics(), dtype=torch.float32)
     with robot_with(str(tmp_path)) as robot:
         yield robot
+
+
+def test_a_replayed_episode_needs_no_camera_and_sends_what_was_commanded(tmp_path):
+    episode = read_episode(write_recording(tmp_path))
+    with robot_with(f"replay:{tmp_path / 'episode-1'}") as robot:
+        robot.cameras.clear()
+        robot.instruction.publish(String(data="again"))
+        assert robot.until(lambda: bool(robot.chunks))
+        assert robot.node.count_subscribers("front_camera/image_raw") == 0
+    chunk = action_chunk(robot.chunks[0], CONTRACT, "policy")
+    begin = episode.command_span[0]
+    assert chunk.positions[-1] == pytest.approx(episode.command_at(np.array([begin + 1.6]))[0], abs=1e-6)
 
 
 def test_actions_that_are_not_finite_are_named_and_not_sent(broken):
