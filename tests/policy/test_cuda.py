@@ -20,8 +20,8 @@ from mivla_policy.benchmarks.random_weights import randomised
 from mivla_policy.checkpoint import save_policy
 from mivla_policy.data.encoded import EncodedFrames
 from mivla_policy.data.mutual_frames import MutualFrames
+from mivla_policy.model.cuda_graph import CudaGraph
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.model.recorded import Recorded
 from mivla_policy.policies.mivla import load_mivla
 from mivla_policy.training.mutual import MutualConfig
 from mivla_policy.training.pretrain_mutual import pretrain
@@ -49,29 +49,29 @@ def frames(tmp_path_factory):
     return MutualFrames.load(write_frames(tmp_path_factory.mktemp("mutual")))
 
 
-class TestRecording:
+class TestCudaGraph:
     def test_it_gives_what_the_function_gives_for_these_inputs(self):
         weight = torch.randn(8, 8, device="cuda")
-        recorded = Recorded(lambda a, b: torch.tanh(a @ weight) + b)
+        graph = CudaGraph(lambda a, b: torch.tanh(a @ weight) + b)
         for rows in (3, 3, 5, 3):
             a, b = torch.randn(rows, 8, device="cuda"), torch.randn(rows, 8, device="cuda")
-            torch.testing.assert_close(recorded(a, b), torch.tanh(a @ weight) + b)
+            torch.testing.assert_close(graph(a, b), torch.tanh(a @ weight) + b)
 
-    def test_inputs_of_one_shape_are_recorded_once(self):
+    def test_inputs_of_one_shape_are_captured_once(self):
         calls = []
 
         def double(a):
             calls.append(None)
             return 2 * a
 
-        recorded = Recorded(double)
+        graph = CudaGraph(double)
         for _ in range(4):
-            recorded(torch.ones(2, device="cuda"))
-        told = len(calls)
-        recorded(torch.ones(2, device="cuda"))
-        assert len(calls) == told
-        recorded(torch.ones(3, device="cuda"))
-        assert len(calls) == 2 * told
+            graph(torch.ones(2, device="cuda"))
+        captured = len(calls)
+        graph(torch.ones(2, device="cuda"))
+        assert len(calls) == captured
+        graph(torch.ones(3, device="cuda"))
+        assert len(calls) == 2 * captured
 
 
 class TestPolicy:

@@ -150,7 +150,7 @@ class BaseModelRun:
         blank = random_batch(config, 1, INSTRUCTION_TOKENS, "cpu", self._dtype)
         batch = type(blank)(images, language, None, blank.state, blank.state_mask, blank.action_mask)
         fixed = self._step("modulations of all flow steps", model.modulations, "once a model")
-        known = self._step(
+        encoded = self._step(
             f"projections, keys and values, {images.shape[1]} tokens",
             lambda: model.encode(batch),
             "once an observation",
@@ -159,7 +159,7 @@ class BaseModelRun:
         return self._step(
             f"{config.flow_steps} flow steps",
             lambda: euler(
-                lambda chunk, i: model.velocity(batch, chunk.to(self._dtype), known, fixed[i]).float(),
+                lambda chunk, i: model.velocity(batch, chunk.to(self._dtype), encoded, fixed[i]).float(),
                 noise,
                 config.flow_steps,
             ),

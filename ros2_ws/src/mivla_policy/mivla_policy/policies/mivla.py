@@ -18,10 +18,10 @@ from mivla_drivers.policy import PolicyError
 from mivla_drivers.trajectory import ActionChunk
 from mivla_policy.action_space import from_unified, to_unified
 from mivla_policy.checkpoint import load_policy_folder
+from mivla_policy.model.cuda_graph import CudaGraph
 from mivla_policy.model.mivla import Batch, Mivla
 from mivla_policy.model.packing import pack
 from mivla_policy.model.precision import precision
-from mivla_policy.model.recorded import Recorded
 from mivla_policy.model.tokenisers import (
     ImageTokeniser,
     LanguageTokeniser,
@@ -67,7 +67,7 @@ class MivlaPolicy:
         self._cameras = {view: cameras[view] for view in self.views}
         self._tokenise_images, self._tokenise_language = images, language
         self._instruction: tuple[str, Tensor] | None = None
-        self._recorded_sample = Recorded(self._sample)
+        self._sample_graph = CudaGraph(self._sample)
         self._kinematics = None if contract.observes_end_effectors else Kinematics(contract)
         _, known = self._unified(contract.home, np.zeros(len(contract.end_effector_slots)))
         self._mask = torch.from_numpy(known).to(self._device)
@@ -107,7 +107,7 @@ class MivlaPolicy:
         encoded = perf_counter()
         config = self._model.config.decoder
         noise = torch.randn(1, config.horizon, config.action_width, generator=self._generator)
-        chunk = self._recorded_sample(*inputs, noise.to(self._device, self._dtype))[0]
+        chunk = self._sample_graph(*inputs, noise.to(self._device, self._dtype))[0]
         actions = self.statistics.denormalise_action(chunk.double().cpu().numpy())
         return actions, {
             "encode_ms": 1e3 * (encoded - start),

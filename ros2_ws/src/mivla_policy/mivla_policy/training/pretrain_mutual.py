@@ -37,7 +37,7 @@ from mivla_policy.training import sharded
 from mivla_policy.training.card import machine, write_card
 from mivla_policy.training.curve import draw_loss
 from mivla_policy.training.encoders import carry_encoders, require_encoders
-from mivla_policy.training.mutual import TERMS, MutualConfig, MutualObjective, MutualSampler
+from mivla_policy.training.mutual import OBJECTIVES, MutualConfig, MutualObjective, MutualSampler
 from mivla_policy.training.optimiser import adamw
 from mivla_policy.training.processes import ENGINES, Processes, distributed, joined, launch
 
@@ -89,15 +89,15 @@ def pretrain(
     began = time.monotonic() - progress.seconds
 
     with ThreadPoolExecutor(max_workers=1) as reader:  # reads the next batch while this one is computed
-        waiting = reader.submit(sampler.draw, progress.step)
+        pending = reader.submit(sampler.batch, progress.step)
         for step in _steps(progress.step, config.steps, processes):
-            draw = waiting.result().to(device)
-            waiting = reader.submit(sampler.draw, step + 1)
+            batch = pending.result().to(device)
+            pending = reader.submit(sampler.batch, step + 1)
             for group in optimiser.param_groups:
                 group["lr"] = config.rate(step)
 
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                loss = trained(*draw)
+                loss = trained(*batch)
             optimiser.zero_grad(set_to_none=True)
             # Gradients are averaged over processes, but the shares of the loss add up.
             (loss * processes.count).backward()
@@ -167,7 +167,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     add("--processes", type=int, default=1, help="start so many on this machine (%(default)s)")
     add("--sharding", choices=ENGINES, default="ddp", help="of several processes (%(default)s)")
     add("--gradient-checkpointing", action="store_true", help="less memory, a third more time")
-    add("--objective", choices=sorted(TERMS), default=recipe.objective, help="(%(default)s)")
+    add("--objective", choices=sorted(OBJECTIVES), default=recipe.objective, help="(%(default)s)")
     add("--precision", choices=("bf16", "float32"), help="(bf16 on cuda, float32 on cpu)")
     add("--batch-size", type=int, default=recipe.batch_size, help="of one process (%(default)s)")
     add("--learning-rate", type=float, default=recipe.learning_rate, help="(%(default)s)")

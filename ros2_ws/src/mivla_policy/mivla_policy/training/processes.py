@@ -148,6 +148,6 @@ def distributed(objective: MutualObjective, engine: str, processes: Processes, p
         # Modulations are a third of the weights and are computed before the blocks run: a unit of their own.
         fully_shard(block.modulation, mesh=mesh, mp_policy=policy)
         fully_shard(block, mesh=mesh, mp_policy=policy)
-        register_fsdp_forward_method(block, "remember")
+        register_fsdp_forward_method(block, "encode_context")
     fully_shard(objective, mesh=mesh, mp_policy=policy)
     return objective
