@@ -25,7 +25,7 @@ from mivla_policy.model.mivla import Mivla
 from mivla_policy.policies.mivla import load_mivla
 from mivla_policy.training.mutual import MutualConfig
 from mivla_policy.training.pretrain_mutual import pretrain
-from mivla_policy.training.processes import joined
+from mivla_policy.training.processes import process_group
 from mivla_policy.training.train import FrameSampler, TrainConfig, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -136,7 +136,7 @@ class TestPretraining:
     def test_its_losses_are_a_cpus(self, frames, tmp_path, precision):
         config = MutualConfig(6, batch_size=8, precision="float32", warmup_steps=1, log_every=1)
         expected = pretrain(frames, config, tmp_path / "cpu").log
-        with joined("cuda") as processes:
+        with process_group("cuda") as processes:
             found = pretrain(frames, replace(config, precision=precision), tmp_path / "cuda", processes).log
         tolerance = 1e-4 if precision == "float32" else 2e-2
         assert [row[1] for row in found] == pytest.approx([row[1] for row in expected], rel=tolerance)
@@ -144,7 +144,7 @@ class TestPretraining:
     def test_checkpointed_gradients_and_a_resumed_run_end_the_same(self, frames, tmp_path):
         saving = replace(frames, config=tiny_config(gradient_checkpointing=True))
         config = MutualConfig(6, batch_size=8, warmup_steps=1, log_every=1, save_every=2)
-        with joined("cuda") as processes:
+        with process_group("cuda") as processes:
             expected = pretrain(frames, config, tmp_path / "whole", processes).log
             pretrain(saving, replace(config, steps=4), tmp_path / "parts", processes)
             found = pretrain(saving, config, tmp_path / "parts", processes).log

@@ -13,7 +13,7 @@ from mivla_drivers.errors import DataError, MivlaError
 from mivla_drivers.observation import Observation
 from mivla_drivers.policy import Policy, PolicyError, committed_prefix
 from mivla_drivers.trajectory import ActionChunk
-from mivla_policy.observation import ObservationBuffer, ObservationMissing
+from mivla_policy.observation_buffer import ObservationBuffer, ObservationMissing
 
 REFUSAL_SHOWN_S = 1.0
 STAMP_TOLERANCE_S = 1e-3  # by which an image may come before the next planning is due

@@ -45,7 +45,7 @@ def _lines(name: str, model: Mivla, contract: RobotContract, about: dict[str, An
         "| | |",
         "|---|---|",
         f"| cameras | {cameras} |",
-        f"| image tokens | {config.image_tokeniser}, frozen, {config.tokens_per_view} a view |",
+        f"| image tokens | {config.image_tokeniser}, frozen, {config.tokens_per_view} per view |",
         f"| language tokens | {config.language_tokeniser}, frozen |",
         f"| data | {about['data']}: {result['episodes']} episodes, {result['frames']} frames{_unused(result)} |",
         f"| optimiser | AdamW, {training['steps']} steps of {training['batch_size']}, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mivla_policy.observation import ObservationBuffer, ObservationMissing
+from mivla_policy.observation_buffer import ObservationBuffer, ObservationMissing
 
 VIEWS = ("front", "left_wrist")
 IMAGE = np.zeros((160, 160, 3), dtype=np.uint8)

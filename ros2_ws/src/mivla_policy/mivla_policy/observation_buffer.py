@@ -11,7 +11,7 @@ import numpy as np
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.observation import Observation
 
-JOINT_MEMORY_S = 2.0
+JOINT_HISTORY_S = 2.0
 LARGEST_PAIRING_GAP_S = 0.1  # between an image and the joint state that goes with it
 
 
@@ -41,7 +41,7 @@ class ObservationBuffer:
     def push_joints(self, stamp: float, joints: np.ndarray) -> None:
         """A measured joint state, shape (n,)."""
         self._joints.append((stamp, joints))
-        while self._joints[0][0] < stamp - JOINT_MEMORY_S:
+        while self._joints[0][0] < stamp - JOINT_HISTORY_S:
             self._joints.popleft()
 
     def observe(self, now: float) -> Observation:
