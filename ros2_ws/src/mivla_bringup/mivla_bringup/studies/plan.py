@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mivla_bringup.studies.results import Row
 from mivla_drivers.errors import DataError
+from mivla_drivers.simulation.tasks import DEFAULT_TASK
 
 PRETRAININGS: dict[str, str | None] = {
     "scratch": None,
@@ -15,6 +16,10 @@ PRETRAININGS: dict[str, str | None] = {
     "h2r+r2h": "h2r+r2h",
 }
 """The rows of Table 3, and the objective of each one's pre-training."""
+
+TASK = DEFAULT_TASK
+SEEN = "seen"
+"""The task of all studies, and the condition of its demonstrations."""
 
 EQUAL = ("steps", "passes")
 
