@@ -91,7 +91,9 @@ class TestScenes:
         assert len(scene.clutter) == 3
 
     def test_an_unknown_condition_is_refused(self):
-        with pytest.raises(DataError, match=r"lift_can: condition: expected one of .*easy.*hard.*, got 'medium'"):
+        with pytest.raises(
+            DataError, match=r"lift_can: condition: expected one of .*easy.*hard.*, got 'medium'"
+        ):
             sample_task_scene(TASKS["lift_can"], 0, "medium")
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mivla_bringup.studies.plan import ALL_SHOTS, SEEN, TASK, Scale
+from mivla_bringup.studies.plan import ALL_SHOTS, SEEN, Scale
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError, MivlaError
 from mivla_drivers.simulation.demonstration import Demonstrator
@@ -52,7 +52,7 @@ class StudyData:
     @property
     def task(self) -> Task[Any]:
         """The task that policies are fine-tuned and tried on."""
-        return load_task(TASK)
+        return load_task(self.scale.task)
 
     @property
     def model(self) -> ModelConfig:

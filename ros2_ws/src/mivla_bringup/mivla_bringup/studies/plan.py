@@ -17,9 +17,8 @@ PRETRAININGS: dict[str, str | None] = {
 }
 """The rows of Table 3, and the objective of each one's pre-training."""
 
-TASK = DEFAULT_TASK
 SEEN = "seen"
-"""The task of all studies, and the condition of its demonstrations."""
+"""The condition of a task's demonstrations."""
 
 EQUAL = ("steps", "passes")
 
@@ -40,6 +39,7 @@ class Scale:
         seeds: repetitions; each has its own weights, order of samples, demonstrations and trial scenes.
         trials: of each seed in each condition.
         time_limit_s: of a trial, simulated seconds.
+        task: that policies are fine-tuned and tried on, by name or file.
     """
 
     hand_episodes: int = 240
@@ -52,12 +52,13 @@ class Scale:
     seeds: int = 3
     trials: int = 20
     time_limit_s: float = 20.0
+    task: str = DEFAULT_TASK
 
     def __post_init__(self) -> None:
         if self.equal not in EQUAL:
             raise DataError(f"study: equal: expected one of {EQUAL}, got {self.equal!r}")
         for name, value in vars(self).items():
-            if name != "equal" and not value > 0:
+            if not isinstance(value, str) and not value > 0:
                 raise DataError(f"study: {name}: expected a number above 0, got {value}")
 
 

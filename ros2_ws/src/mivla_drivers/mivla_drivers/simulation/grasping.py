@@ -72,6 +72,35 @@ def grip_pose(position: tuple[float, float, float], pitch_deg: float, direction:
     return pose
 
 
+def pick_and_place(
+    pick: np.ndarray,
+    place: np.ndarray,
+    closed_m: float,
+    open_m: float = PARALLEL_GRIPPER.open_m,
+    lift_m: float = 0.10,
+    approach_m: float = 0.08,
+    retreat_m: float = 0.08,
+) -> list[Waypoint]:
+    """To an object, around it, up, over, down, and away.
+
+    Args:
+        pick, place: T_base_grip where it is grasped and let go, (4, 4).
+        closed_m, open_m: openings that hold the object and let it go.
+        lift_m: how high it is carried.
+        approach_m, retreat_m: from how far away the grip comes, and how far it goes afterwards.
+    """
+    return [
+        Waypoint(moved(pick, back=approach_m), open_m),
+        Waypoint(pick, open_m),
+        Waypoint(pick, closed_m),
+        Waypoint(moved(pick, up=lift_m), closed_m, carries=True),
+        Waypoint(moved(place, up=lift_m), closed_m, carries=True),
+        Waypoint(place, closed_m, carries=True),
+        Waypoint(place, open_m),
+        Waypoint(moved(place, back=retreat_m), open_m),
+    ]
+
+
 def moved(pose: np.ndarray, back: float = 0.0, up: float = 0.0) -> np.ndarray:
     """`pose` (4, 4) moved against where it points and upwards [m]."""
     result = pose.copy()

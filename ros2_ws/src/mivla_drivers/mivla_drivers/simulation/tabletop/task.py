@@ -16,7 +16,6 @@ from mivla_drivers.simulation.grasping import (
     Waypoint,
     azimuth,
     grip_pose,
-    moved,
 )
 from mivla_drivers.simulation.tabletop.objects import COLOURS, ObjectShape, TaskObject, add_object
 from mivla_drivers.simulation.tabletop.scene import TabletopScene, decoy_beside
@@ -28,8 +27,6 @@ from mivla_drivers.simulation.world.physics import World
 OBJECT_AREA = ((0.27, 0.41), (-0.19, 0.02))  # x and y ranges [m]; half of all scenes are mirrored in y
 PAD_AREA = ((0.31, 0.37), (0.13, 0.19))
 TURN_RAD = 0.12  # how far an object is turned from where it is approached
-
-APPROACH_M = 0.08
 
 Place = tuple[float, float]
 
@@ -152,9 +149,3 @@ class TabletopTask(Task[TabletopScene]):
 def direction(place: Place, scene: TabletopScene, grasp: GraspParameters) -> float:
     """Where a grip at `place` points in the plane [rad]."""
     return azimuth(place) if grasp.radial else scene.object.yaw
-
-
-def take(pose: np.ndarray, closed: float, grasp: GraspParameters, rng: np.random.Generator) -> list[Waypoint]:
-    """The way to an object at `pose` (4, 4) and around it."""
-    approach = moved(pose, back=APPROACH_M + rng.uniform(-0.015, 0.015))
-    return [Waypoint(approach, grasp.open_m), Waypoint(pose, grasp.open_m), Waypoint(pose, closed)]

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from mivla_drivers.simulation.grasping import GraspParameters, Waypoint, azimuth, grip_pose, moved
+from mivla_drivers.simulation.grasping import (
+    GraspParameters,
+    Waypoint,
+    azimuth,
+    grip_pose,
+    moved,
+    pick_and_place,
+)
 from mivla_drivers.simulation.tabletop.scene import TabletopScene
-from mivla_drivers.simulation.tabletop.task import APPROACH_M, Places, TabletopTask, direction, take
+from mivla_drivers.simulation.tabletop.task import Places, TabletopTask, direction
 from mivla_drivers.simulation.world.base_scene import place_within
 from mivla_drivers.simulation.world.furniture import PAD_RADIUS_M, PAD_THICKNESS_M
 from mivla_drivers.simulation.world.physics import World
@@ -16,7 +23,7 @@ PUSH_M = (0.11, 0.14)
 PUSH_TURN_RAD = 0.3  # how far a push may lead away from straight on
 BUTTON_AREA = ((0.28, 0.42), (-0.20, 0.05))
 
-LIFT_M = 0.10
+LIFT_M, APPROACH_M = 0.10, 0.08
 PLACE_CLEARANCE_M = 0.002
 
 LIFTED_M = 0.03
@@ -46,7 +53,14 @@ class Lift(TabletopTask):
         """To it, around it and up."""
         pose, closed = self.grasp_pose(scene, grasp, rng)
         up = moved(pose, up=LIFT_M + rng.uniform(-0.01, 0.03))
-        return [*take(pose, closed, grasp, rng), Waypoint(up, closed, True), Waypoint(up, closed, True)]
+        approach = moved(pose, back=APPROACH_M + rng.uniform(-0.015, 0.015))
+        return [
+            Waypoint(approach, grasp.open_m),
+            Waypoint(pose, grasp.open_m),
+            Waypoint(pose, closed),
+            Waypoint(up, closed, carries=True),
+            Waypoint(up, closed, carries=True),
+        ]
 
     def holds(self, world: World[TabletopScene]) -> dict[str, bool]:
         """Sub-tasks that hold now."""
@@ -71,14 +85,9 @@ class Carry(TabletopTask):
         height = float(pose[2, 3]) + rise
         place = grip_pose((*scene.goal, height), pitch, direction(scene.goal, scene, grasp))
         lift = LIFT_M + rng.uniform(-0.02, 0.02)
-        return [
-            *take(pose, closed, grasp, rng),
-            Waypoint(moved(pose, up=lift), closed, True),
-            Waypoint(moved(place, up=lift), closed, True),
-            Waypoint(place, closed, True),
-            Waypoint(place, grasp.open_m),
-            Waypoint(moved(place, back=APPROACH_M + rng.uniform(-0.01, 0.02)), grasp.open_m),
-        ]
+        approach = APPROACH_M + rng.uniform(-0.015, 0.015)
+        retreat = APPROACH_M + rng.uniform(-0.01, 0.02)
+        return pick_and_place(pose, place, closed, grasp.open_m, lift, approach, retreat)
 
     def holds(self, world: World[TabletopScene]) -> dict[str, bool]:
         """Sub-tasks that hold now."""

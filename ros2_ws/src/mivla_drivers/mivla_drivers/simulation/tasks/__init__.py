@@ -9,10 +9,12 @@ import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mivla_drivers.errors import DataError
-from mivla_drivers.simulation.task import Task
+
+if TYPE_CHECKING:  # a name alone must not load the physics engine
+    from mivla_drivers.simulation.task import Task
 
 DEFAULT_TASK = "move_bottle_onto_pad"
 
@@ -81,6 +83,8 @@ def _task_of_file(path: Path) -> Task[Any]:
 
 def _checked(module: ModuleType, name: str) -> Task[Any]:
     """The module's `TASK`, whose name must be its file's."""
+    from mivla_drivers.simulation.task import Task
+
     task = getattr(module, "TASK", None)
     if not isinstance(task, Task):
         raise DataError(f"{module.__file__}: TASK: expected a Task, found {task!r}")

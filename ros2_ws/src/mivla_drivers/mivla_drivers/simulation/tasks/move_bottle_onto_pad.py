@@ -17,7 +17,7 @@ import pybullet
 
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.simulation.expert import WaypointExpert
-from mivla_drivers.simulation.grasping import Waypoint, azimuth, grip_pose, moved
+from mivla_drivers.simulation.grasping import Waypoint, azimuth, grip_pose, pick_and_place
 from mivla_drivers.simulation.task import Task
 from mivla_drivers.simulation.world import furniture
 from mivla_drivers.simulation.world.base_scene import BaseScene, place_within, randomised
@@ -153,16 +153,7 @@ def waypoints(scene: BottleScene, rng: np.random.Generator) -> list[Waypoint]:
     approach = APPROACH_M + rng.uniform(-0.015, 0.015)
     grasp = grip_pose((*scene.bottle, height), pitch, azimuth(scene.bottle))
     place = grip_pose((*scene.pad, height + PAD_THICKNESS_M + 0.002), pitch, azimuth(scene.pad))
-    return [
-        Waypoint(moved(grasp, back=approach), OPEN_M),
-        Waypoint(grasp, OPEN_M),
-        Waypoint(grasp, CLOSED_M),
-        Waypoint(moved(grasp, up=lift), CLOSED_M),
-        Waypoint(moved(place, up=lift), CLOSED_M),
-        Waypoint(place, CLOSED_M),
-        Waypoint(place, OPEN_M),
-        Waypoint(moved(place, back=approach), OPEN_M),
-    ]
+    return pick_and_place(grasp, place, CLOSED_M, OPEN_M, lift, approach, approach)
 
 
 def in_middle(bottle: tuple[float, float]) -> bool:
