@@ -18,7 +18,7 @@ COMMANDS = {
     "expert": "watch the scripted expert in the simulated world",
     "pretrain": "train a policy on data that this repository generates",
     "finetune": "fine-tune a policy on recorded demonstrations",
-    "stand-ins": "make demonstrations of simulated people and arms, to pre-train on",
+    "synthesize": "make synthetic demonstrations of simulated people and arms, to pre-train on",
     "study": "run one of the paper's ablations at this machine's scale",
     "annotate": "give whole data sets the actions of the other embodiment",
     "import-hrdt": "start a policy of the paper's size from a published H-RDT checkpoint",

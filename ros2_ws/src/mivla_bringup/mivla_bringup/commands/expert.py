@@ -11,20 +11,22 @@ from mivla_bringup.trials.metrics import summarise
 from mivla_bringup.trials.report import table, trial_line
 from mivla_bringup.trials.video import write_video
 from mivla_drivers.contract import load_contract
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `mivla expert`."""
     add = parser.add_argument
     add("--robot", default="piper", help="robot's name (%(default)s)")
+    add("--task", default=DEFAULT_TASK, metavar="NAME", help="task's name or .py file (%(default)s)")
     add(
         "--seed",
         type=int,
         default=0,
         metavar="S",
-        help="trial i furnishes its scene with S + i (%(default)s)",
+        help="seed of the first scene; the next one has S + 1 (%(default)s)",
     )
-    add("--mode", choices=("easy", "hard"), default="easy", help="(%(default)s)")
+    add("--mode", default="easy", help="easy, hard or another condition of the task (%(default)s)")
     add("--trials", type=_positive, default=1, metavar="N", help="how many (%(default)s)")
     add(
         "--out", type=Path, default=Path("build/expert"), metavar="DIR", help="videos, pictures (%(default)s)"
@@ -35,12 +37,13 @@ def run(args: argparse.Namespace) -> int:
     """Run the trials in lockstep and print their table; 0 however well the expert did.
 
     Raises:
-        MivlaError: the arm does not reach a pose that the expert wants.
+        MivlaError: the arm does not reach a pose that the expert wants, or there is no such task or mode.
     """
-    contract = load_contract(args.robot)
+    contract, task = load_contract(args.robot), load_task(args.task)
+    task.check_condition(args.mode)
     args.out.mkdir(parents=True, exist_ok=True)
     trials = []
-    with ExpertTrials(contract) as expert:
+    with ExpertTrials(contract, task) as expert:
         for number in range(args.trials):
             seed = args.seed + number
             trial, moments = expert.run(number, seed, args.mode)
@@ -50,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
             write_video(args.out / f"{name}.webm", moments, contract.cameras[0].rate_hz)
             write_contact_sheet(args.out / f"{name}.png", moments)
             trials.append(trial)
-    print(table(summarise(trials), f"scripted expert, {args.mode}, seeds {args.seed} to {trials[-1].seed}"))
+    seeds = f"seeds {args.seed} to {trials[-1].seed}"
+    print(table(summarise(trials), f"scripted expert, {task.name}, {args.mode}, {seeds}"))
     print(f"videos and pictures: {args.out}")
     return 0
 

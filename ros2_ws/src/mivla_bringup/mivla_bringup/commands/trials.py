@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from mivla_bringup.commands.launch import find_launch_file
 from mivla_bringup.launcher.plan import plan_launch
@@ -19,9 +19,9 @@ from mivla_bringup.trials.session import TrialError, TrialPlan, TrialSession
 from mivla_bringup.trials.video import write_video
 from mivla_drivers import network
 from mivla_drivers.contract import RobotContract, load_contract
-from mivla_drivers.simulation.task import MoveBottleOntoPad
+from mivla_drivers.simulation.task import Task
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_reference
 
-INSTRUCTIONS = {MoveBottleOntoPad.name: MoveBottleOntoPad.instruction}
 LOG_LINES_SHOWN = 12
 # A real arm sends its joints 200 times a second; half of that leaves two cores enough for everything else.
 FEEDBACK_RATE_HZ = "100.0"
@@ -31,16 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `mivla trials`."""
     add = parser.add_argument
     add("--robot", default="piper", help="robot's name (%(default)s)")
-    add("--task", default=MoveBottleOntoPad.name, choices=sorted(INSTRUCTIONS), help="(%(default)s)")
+    add("--task", default=DEFAULT_TASK, metavar="NAME", help="task's name or .py file (%(default)s)")
     add("--trials", type=_positive(int), default=10, metavar="N", help="how many (%(default)s)")
     add(
         "--seed",
         type=int,
         default=1000,
         metavar="S",
-        help="trial i furnishes its scene with S + i (%(default)s)",
+        help="seed of the first scene; the next one has S + 1 (%(default)s)",
     )
-    add("--mode", choices=("easy", "hard"), default="easy", help="(%(default)s)")
+    add("--mode", default="easy", help="easy, hard or another condition of the task (%(default)s)")
     add("--policy", type=Path, default="models/piper_move_bottle", metavar="DIR", help="(%(default)s)")
     add("--out", type=Path, default="build/trials", metavar="DIR", help="results; replaced (%(default)s)")
     add(
@@ -57,7 +57,10 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         TrialError: the policy is missing; or simulator, driver or policy refuses, falls silent or ends.
+        DataError: there is no such task, or the task has no such mode.
     """
+    task = load_task(args.task)
+    task.check_condition(args.mode)
     if not args.policy.is_dir():
         raise TrialError(
             f"--policy {args.policy}: expected a policy's folder, found none; see `mivla finetune`"
@@ -73,20 +76,22 @@ def run(args: argparse.Namespace) -> int:
         stack.enter_context(session)
         print("starting simulator, driver and policy ...", flush=True)
         session.wait_until_ready()
-        trials = _run_trials(session, contract, args)
+        trials = _run_trials(session, contract, task, args)
     summary = summarise(trials)
-    about = {name: getattr(args, name) for name in ("seed", "mode", "robot", "task")}
+    about = {name: getattr(args, name) for name in ("seed", "mode", "robot")} | {"task": task.name}
     write_summary(
         args.out / "summary.json",
         summary,
         {**about, "policy": str(args.policy), "time_limit_s": args.time_limit},
     )
-    print(table(summary, f"{args.task}, {args.mode}, seeds {args.seed} to {args.seed + args.trials - 1}"))
+    print(table(summary, f"{task.name}, {args.mode}, seeds {args.seed} to {args.seed + args.trials - 1}"))
     print(f"videos, trials.csv and summary.json: {args.out}")
     return 0
 
 
-def _run_trials(session: TrialSession, contract: RobotContract, args: argparse.Namespace) -> list[Trial]:
+def _run_trials(
+    session: TrialSession, contract: RobotContract, task: Task[Any], args: argparse.Namespace
+) -> list[Trial]:
     """Run one trial after the other; each is on disk before the next begins."""
     trials: list[Trial] = []
     for number in range(args.trials):
@@ -95,7 +100,8 @@ def _run_trials(session: TrialSession, contract: RobotContract, args: argparse.N
         def show(time_s: float, subtasks: Mapping[str, bool], end: str = "", seed: int = seed) -> None:
             _show(trial_line(len(trials), args.trials, seed, time_s, subtasks, end), last=bool(end))
 
-        plan = TrialPlan(number, seed, args.mode, INSTRUCTIONS[args.task], args.time_limit)
+        instruction = task.instruction(task.sample_scene(seed, args.mode))
+        plan = TrialPlan(number, seed, args.mode, instruction, args.time_limit)
         trial, moments = session.run(plan, show)
         show(trial.time_s, trial.subtasks, "success" if trial.success else "failure")
         trials.append(trial)
@@ -110,7 +116,7 @@ def _bringup(args: argparse.Namespace, log: TextIO) -> Launch:
     arguments = {
         "sim": "true",
         "sim_bus": f"emulated:trials-{os.getpid()}",
-        "task": args.task,
+        "task": task_reference(args.task),
         "mode": args.mode,
         "seed": str(args.seed),
         "feedback_rate_hz": FEEDBACK_RATE_HZ,

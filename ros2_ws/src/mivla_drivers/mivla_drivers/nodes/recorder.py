@@ -1,8 +1,10 @@
 """The `recorder` node: ROS shell around `RecordingSession`; one rosbag2 folder an episode.
 
-Parameters: `robot`; `folder`, where episodes go; `task`; `source`, whose commands are kept ("teleop" or
-"policy"); and, read when an episode is saved: `instruction` (empty takes the topic's), `success`, `seed`
-(below 0: none), `mode`. Services: `~/start`, `~/save`, `~/discard`. Out: `/diagnostics`.
+Parameters: `robot`; `folder`, where episodes go; `task`, the label (a task's name, or its file whose name it
+is); `source`, whose commands are kept ("teleop" or "policy"); and, read when an episode is saved: `instruction`
+(empty takes the topic's), `success`, `seed` (below 0: none), `mode`.
+
+Services: `~/start`, `~/save`, `~/discard`. Out: `/diagnostics`.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from mivla_drivers.recording.layout import episode_topics, new_episode_folder
 from mivla_drivers.recording.messages import MESSAGES
 from mivla_drivers.recording.session import RecordingSession, state_of
 from mivla_drivers.recording.writer import EpisodeWriter, Outcome
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, task_label
 
 SILENCE_S = 1.0
 TICK_S = 0.05
@@ -41,7 +44,7 @@ DIAGNOSTICS_PERIOD_S = 0.5
 FIXED: dict[str, Any] = {"robot": "piper", "source": "teleop"}
 PARAMETERS: dict[str, Any] = {
     "folder": "recordings",
-    "task": "move_bottle_onto_pad",
+    "task": DEFAULT_TASK,
     "instruction": "",
     "success": True,
     "seed": -1,
@@ -128,12 +131,12 @@ class RecorderNode(Node):
         return response
 
     def _begin(self) -> Path:
-        now = time.time()
-        folder = new_episode_folder(Path(self._value("folder")).expanduser(), self._value("task"), now)
+        now, task = time.time(), task_label(self._value("task"))
+        folder = new_episode_folder(Path(self._value("folder")).expanduser(), task, now)
         writer = EpisodeWriter(
             folder,
             self._contract,
-            self._value("task"),
+            task,
             self._sentence(),
             started=now,
             source=self._value("source"),

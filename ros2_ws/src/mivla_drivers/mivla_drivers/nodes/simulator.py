@@ -22,8 +22,9 @@ from mivla_drivers.emulation.can_hub import CanHub
 from mivla_drivers.emulation.piper_arm import PiperArm
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.spin import spin
-from mivla_drivers.simulation.renderer import MOUNTS
-from mivla_drivers.simulation.simulation import Frame, Simulation
+from mivla_drivers.simulation.real_time import Frame, RealTimeSimulation
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
+from mivla_drivers.simulation.world.renderer import MOUNTS
 
 WORLD_RATE_HZ = 100.0  # how often the world catches up with the clock; physics steps are finer
 EMULATED = "emulated:"
@@ -31,19 +32,20 @@ GIL_TURN_S = 0.001  # the arm's thread must get its turn while the world's threa
 
 
 class SimulatorNode(Node):
-    """Shell around `Simulation`: a thread steps the world, services ask it to furnish anew."""
+    """Shell around `RealTimeSimulation`: a thread steps the world, a service asks it to reset the scene."""
 
     def __init__(self) -> None:
         super().__init__("simulator")
         read_only = ParameterDescriptor(read_only=True)
         self.declare_parameter("robot", "piper", read_only)
         self.declare_parameter("bus", "", read_only)
-        self.declare_parameter("task", "move_bottle_onto_pad", read_only)
+        self.declare_parameter("task", DEFAULT_TASK, read_only)
         self.declare_parameter("feedback_rate_hz", 200.0, read_only)
         self.declare_parameter("seed", 0)
         self.declare_parameter("mode", "easy")
         contract = load_contract(self._value("robot"), bus=self._value("bus") or None)
-        self._simulation = Simulation(contract, self._value("seed"), self._value("mode"))
+        task = load_task(self._value("task"))
+        self._simulation = RealTimeSimulation(contract, task, self._value("seed"), self._value("mode"))
         self._reset_wanted, self._reset_done = threading.Event(), threading.Event()
         self._reset_error = ""
         self._publish_to(contract)
@@ -89,7 +91,7 @@ class SimulatorNode(Node):
         """One turn of the world's thread."""
         if self._reset_wanted.is_set():
             self._reset_wanted.clear()
-            self._furnish()
+            self._reset_scene()
         stamp = time.time()  # of what is seen; drawing it takes a while
         frames, looked = self._simulation.advance(now)
         for frame in frames:
@@ -100,11 +102,11 @@ class SimulatorNode(Node):
     def _on_error(self, error: Exception) -> None:
         self.get_logger().error(f"the world's thread: {error!r}", throttle_duration_sec=1.0)
 
-    def _furnish(self) -> None:
+    def _reset_scene(self) -> None:
         try:
             self._simulation.reset(self._value("seed"), self._value("mode"))
             self._reset_error = ""
-        except ValueError as error:
+        except MivlaError as error:
             self._reset_error = str(error)
         self._reset_done.set()
 
@@ -119,7 +121,7 @@ class SimulatorNode(Node):
     def _progress_message(self) -> DiagnosticStatus:
         done = self._simulation.progress
         return DiagnosticStatus(
-            name="move_bottle_onto_pad",
+            name=self._simulation.task.name,
             hardware_id="simulator",
             message="success" if all(done.values()) else "running",
             values=[KeyValue(key=name, value="true" if holds else "false") for name, holds in done.items()],

@@ -1,21 +1,23 @@
-"""A PyBullet world with one arm, moved in steps of one control period."""
+"""A PyBullet world with one robot, moved in steps of one control period."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic
 
 import numpy as np
 import pybullet
+from scipy.spatial.transform import Rotation
 
 from mivla_drivers.contract import RobotContract
-from mivla_drivers.simulation import objects
-from mivla_drivers.simulation.scene import AnyScene, Scene
-from mivla_drivers.simulation.textures import texture
+from mivla_drivers.simulation.world import furniture
+from mivla_drivers.simulation.world.base_scene import AnyScene
 
 ARM_FORCE_N_M = 100.0
 FINGER_FORCE_N = 12.0
 LIMP_FRICTION_N_M = 0.4  # what a motor without current still holds
+AT_REST_M = 0.002
 FIRMWARE_VELOCITY = {"rad": 3.0, "m": 0.1}  # what the arm's own controller lets a joint do [1/s]
 
 
@@ -28,19 +30,32 @@ class Reading:
     effort: np.ndarray
 
 
-class TableWorld(Generic[AnyScene]):
-    """Arm, table and what the scene adds. Not thread-safe: one owner steps it.
+class World(Generic[AnyScene]):
+    """A robot at a table, and on it what the scene's task is about. Not thread-safe: one owner steps it.
 
-    The arm's joints follow `target` where `enabled`; a joint that is not falls limp under gravity.
-    What the task is about stands on the table through `_furnish_task`.
+    The robot's joints follow `target` where `enabled`; a joint that is not falls limp under gravity.
+
+    Attributes:
+        scene: what it was reset to.
+        bodies: the task's objects, {name: PyBullet body}; `spawn` fills it.
+        client: PyBullet's number of this world.
+        time_s: simulated time since the reset.
+        finger_links: links of the gripper's fingers.
     """
 
-    def __init__(self, contract: RobotContract, scene: AnyScene) -> None:
+    def __init__(
+        self, contract: RobotContract, scene: AnyScene, spawn: Callable[[World[AnyScene]], None]
+    ) -> None:
+        """A world reset to `scene`; `spawn` puts the task's objects on the table at every reset."""
         self.contract = contract
         self.step_s = 1.0 / contract.control_rate_hz
         self.client = -1
+        self.bodies: dict[str, int] = {}
+        self.finger_links: tuple[str, ...] = ()
         self.target = contract.home.copy()
         self.enabled = np.ones(contract.size, dtype=bool)
+        self._spawn = spawn
+        self._marked: dict[str, np.ndarray] = {}
         self.reset(scene)
 
     def close(self) -> None:
@@ -50,16 +65,20 @@ class TableWorld(Generic[AnyScene]):
             self.client = -1
 
     def reset(self, scene: AnyScene, joints: np.ndarray | None = None) -> None:
-        """Furnish anew for `scene`; the arm stands at `joints` (n,), at home by default."""
+        """Build `scene` anew; the robot stands at `joints` (n,), at home by default."""
         self.scene = scene
         self.time_s = 0.0
+        self.bodies, self._marked = {}, {}
         self.close()  # a new client: resetSimulation keeps the memory of every texture and shape
         self.client = pybullet.connect(pybullet.DIRECT)
         pybullet.setPhysicsEngineParameter(
             fixedTimeStep=self.step_s, numSolverIterations=80, numSubSteps=1, physicsClientId=self.client
         )
         pybullet.setGravity(0, 0, -9.81, physicsClientId=self.client)
-        self._furnish(scene)
+        self.table = furniture.add_room(self.client, scene)
+        self._spawn(self)
+        for clutter in scene.clutter:
+            furniture.add_clutter(self.client, clutter, scene.table_height)
         self._place_arm(self.contract.home if joints is None else joints)
 
     def step(self) -> None:
@@ -88,28 +107,44 @@ class TableWorld(Generic[AnyScene]):
         return np.array(state[4]), np.array(state[5])
 
     def touches(self, link: str, body: int) -> bool:
-        """Whether one of the arm's links is in contact with `body`."""
+        """Whether one of the robot's links is in contact with `body`."""
         return bool(pybullet.getContactPoints(self.arm, body, self._links[link], physicsClientId=self.client))
 
-    def _furnish(self, scene: AnyScene) -> None:
-        table_texture = wall_texture = None
-        if scene.texture_seed is not None:
-            rng = np.random.default_rng(scene.texture_seed)
-            table_texture = objects.load_texture(self.client, texture(rng))
-            wall_texture = objects.load_texture(self.client, texture(rng))
-        objects.add_background(self.client, wall_texture)
-        self.table = objects.add_table(self.client, scene.table_height, table_texture)
-        self._furnish_task(scene)
-        for thing in scene.clutter:
-            objects.add_clutter(self.client, thing, scene.table_height)
+    # What tasks ask about their objects, by the names that `spawn` gave them.
 
-    def _furnish_task(self, scene: AnyScene) -> None:
-        """Put what the task is about on the table."""
-        raise NotImplementedError(f"{type(self).__name__}: a world of one task says what stands on its table")
+    def pose(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Position (3,) [m] and quaternion xyzw (4,) of an object in the robot's base frame."""
+        return self.body_pose(self.bodies[name])
+
+    def tilt_deg(self, name: str) -> float:
+        """How far an object's vertical axis leans."""
+        upright = np.clip(Rotation.from_quat(self.pose(name)[1]).as_matrix()[2, 2], -1, 1)
+        return float(np.degrees(np.arccos(upright)))
+
+    def fingers_touching(self, name: str) -> int:
+        """How many of the gripper's fingers are in contact with an object."""
+        return sum(self.touches(finger, self.bodies[name]) for finger in self.finger_links)
+
+    def grasped(self, name: str) -> bool:
+        """Whether every finger of the gripper is in contact with an object; never without a gripper."""
+        return 0 < len(self.finger_links) == self.fingers_touching(name)
+
+    def grip_position(self) -> np.ndarray:
+        """Position of the end effector, (3,) [m]."""
+        return self.link_pose(self.contract.end_effector_link)[0]
+
+    def at_rest(self, name: str) -> bool:
+        """Whether an object moved less than 2 mm since the last `mark`, which is 0.1 s ago."""
+        before = self._marked.get(name)
+        return before is not None and bool(np.linalg.norm(self.pose(name)[0] - before) < AT_REST_M)
+
+    def mark(self) -> None:
+        """Note where the objects are; `at_rest` compares with it."""
+        self._marked = {name: self.pose(name)[0] for name in self.bodies}
 
     def _place_arm(self, joints: np.ndarray) -> None:
         contract = self.contract
-        self.arm = objects.load_urdf_text(self.client, contract.urdf, position=[0, 0, 0], fixed=True)
+        self.arm = furniture.load_urdf_text(self.client, contract.urdf, position=[0, 0, 0], fixed=True)
         index = {}
         self._links = {}
         for i in range(pybullet.getNumJoints(self.arm, physicsClientId=self.client)):
@@ -131,7 +166,9 @@ class TableWorld(Generic[AnyScene]):
             self._urdf_joints, self._spread @ (joints + contract.zero_offset), strict=True
         ):
             pybullet.resetJointState(self.arm, joint, value, physicsClientId=self.client)
-        for finger in (i for i, flag in zip(self._urdf_joints, is_finger, strict=True) if flag):
+        fingers = [i for i, flag in zip(self._urdf_joints, is_finger, strict=True) if flag]
+        self.finger_links = tuple(link for link, i in self._links.items() if i in fingers)
+        for finger in fingers:
             pybullet.changeDynamics(
                 self.arm, finger, lateralFriction=1.2, spinningFriction=0.004, physicsClientId=self.client
             )
@@ -155,11 +192,3 @@ class TableWorld(Generic[AnyScene]):
             positionGains=[0.3] * len(self._urdf_joints),
             physicsClientId=self.client,
         )
-
-
-class World(TableWorld[Scene]):
-    """The world of the bottle task."""
-
-    def _furnish_task(self, scene: Scene) -> None:
-        self.pad = objects.add_pad(self.client, scene.pad, scene.table_height)
-        self.bottle = objects.add_bottle(self.client, scene.bottle, scene.table_height, scene.bottle_shape)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from mivla_drivers.retargeting.frames import JOINT_FROM_ANATOMY, Side
 from mivla_drivers.retargeting.hand import FINGERS, HandModel
-from mivla_drivers.simulation.hands.skeleton import finger_joints
+from mivla_drivers.simulation.human.skeleton import finger_joints
 
 FINGER_RADIUS_MM = (9.5, 8.0, 8.2, 7.6, 6.8)
 PALM_MM = (78.0, 78.0, 24.0)  # along, across, thick

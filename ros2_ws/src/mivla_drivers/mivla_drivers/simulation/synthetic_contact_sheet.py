@@ -1,6 +1,6 @@
-"""A picture of the stand-ins, a row a task, the hand on the left and the arm on the right.
+"""A picture of synthetic demonstrations, one row per task, the hand on the left and the arm on the right.
 
-python -m mivla_drivers.simulation.contact_sheet docs/stand_ins.png
+python -m mivla_drivers.simulation.synthetic_contact_sheet docs/synthetic_demonstrations.png
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError
-from mivla_drivers.simulation.demonstration import Demonstration, Demonstrator
-from mivla_drivers.simulation.hands.performance import perform
-from mivla_drivers.simulation.hands.scene import sample_hand_scene
-from mivla_drivers.simulation.hands.view import frames
-from mivla_drivers.simulation.task import MoveBottleOntoPad
-from mivla_drivers.simulation.tasks.catalogue import HAND_TASKS, TASKS, Task
-from mivla_drivers.simulation.tasks.demonstration import TaskDemonstrator
+from mivla_drivers.simulation.demonstration import Demonstrator
+from mivla_drivers.simulation.human.performance import perform
+from mivla_drivers.simulation.human.scene import sample_hand_scene, tabletop_task
+from mivla_drivers.simulation.human.view import frames
+from mivla_drivers.simulation.tabletop.task import TabletopTask
+from mivla_drivers.simulation.tasks import ARM_PRETRAINING, DEFAULT_TASK, HUMAN_PRETRAINING, load_task
 
 TILE_PX = 160
 MOMENTS = (0.08, 0.45, 0.85)  # of an episode
@@ -30,9 +29,9 @@ PAPER, INK = 255, (40, 40, 40)
 def contact_sheet(contract: RobotContract, first_seed: int) -> np.ndarray:
     """The picture, (H, W, 3) uint8 rgb; row i shows the scenes of seed `first_seed` + i."""
     rows = []
-    for seed, task in enumerate(HAND_TASKS.values(), start=first_seed):
-        hand, hand_says = _hand_strip(task, seed)
-        arm, arm_says = _arm_strip(contract, task, seed)
+    for seed, name in enumerate(HUMAN_PRETRAINING, start=first_seed):
+        hand, hand_says = _hand_strip(tabletop_task(name), seed)
+        arm, arm_says = _arm_strip(contract, name if name in ARM_PRETRAINING else DEFAULT_TASK, seed)
         gap = np.full((TILE_PX, GAP_PX, 3), PAPER, dtype=np.uint8)
         images = np.concatenate([hand, gap, arm], axis=1)
         rows += [_caption(images.shape[1], hand_says, arm_says, hand.shape[1] + GAP_PX), images]
@@ -53,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
 
 
-def _hand_strip(task: Task, seed: int) -> tuple[np.ndarray, str]:
+def _hand_strip(task: TabletopTask, seed: int) -> tuple[np.ndarray, str]:
     scene = sample_hand_scene(task, seed)
     performance = perform(scene, np.random.default_rng([seed, 1]))
     moments = [round(share * (len(performance) - 1)) for share in MOMENTS]
@@ -61,20 +60,12 @@ def _hand_strip(task: Task, seed: int) -> tuple[np.ndarray, str]:
     return np.concatenate(seen, axis=1), scene.table.instruction
 
 
-def _arm_strip(contract: RobotContract, task: Task, seed: int) -> tuple[np.ndarray, str]:
-    mode = "easy" if seed % 2 else "hard"
-    episode: Demonstration
-    if task.name in TASKS:
-        demonstrator = TaskDemonstrator(contract)
-        episode = demonstrator.run(task, seed, mode, horizon=1, disturbed=False)
-        says = episode.instruction
-        demonstrator.close()
-    else:
-        episode = Demonstrator(contract).run(seed, mode, horizon=1, disturbed=False)
-        says = MoveBottleOntoPad.instruction
+def _arm_strip(contract: RobotContract, task: str, seed: int) -> tuple[np.ndarray, str]:
+    with Demonstrator(contract, load_task(task)) as demonstrator:
+        episode = demonstrator.run(seed, "easy" if seed % 2 else "hard", horizon=1, perturbed=False)
     images = episode.images[contract.cameras[0].view]
     chosen = [images[round(share * (len(images) - 1))] for share in MOMENTS]
-    return np.concatenate([_tile(jpeg) for jpeg in chosen], axis=1), says
+    return np.concatenate([_tile(jpeg) for jpeg in chosen], axis=1), episode.instruction
 
 
 def _tile(jpeg: bytes) -> np.ndarray:

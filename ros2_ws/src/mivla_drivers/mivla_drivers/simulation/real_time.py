@@ -1,19 +1,18 @@
-"""The simulated cell in real time: world, task and the mailbox between world and emulated arm."""
+"""The real-time loop: a task's world steps along the clock, and an emulated robot moves in it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mivla_drivers.contract import Camera, RobotContract
 from mivla_drivers.emulation.plant import PlantState
-from mivla_drivers.simulation.renderer import render
-from mivla_drivers.simulation.scene import sample_scene
-from mivla_drivers.simulation.task import MoveBottleOntoPad
-from mivla_drivers.simulation.world import World
+from mivla_drivers.simulation.task import LOOK_PERIOD_S, Task
+from mivla_drivers.simulation.world.physics import World
+from mivla_drivers.simulation.world.renderer import render
 
-LOOK_PERIOD_S = 0.1  # how often the task looks at the world
 LONGEST_CATCH_UP_S = 0.1
 
 
@@ -46,41 +45,43 @@ class WorldPlant:
         self._state = state
 
 
-class Simulation:
+class RealTimeSimulation:
     """Steps the world along the clock; one thread owns it.
 
     Time that the machine could not keep up with is lost, never caught up in a jump: the world then runs slow.
     """
 
-    def __init__(self, contract: RobotContract, seed: int, mode: str) -> None:
+    def __init__(self, contract: RobotContract, task: Task[Any], seed: int, condition: str) -> None:
         self._contract = contract
-        self._world = World(contract, sample_scene(seed, mode))
-        self._task = MoveBottleOntoPad()
+        self.task = task
+        self._world = World(contract, task.sample_scene(seed, condition), task.spawn)
+        self._progress = task.progress(self._world)
         self.plant = WorldPlant(contract.home)
         self._clock: float | None = None
         self._next_frame = {camera.name: 0.0 for camera in contract.cameras}
         self._next_look = 0.0
-        self.progress = dict.fromkeys(self._task.subtasks, False)
         self.lost_s = 0.0
+
+    @property
+    def progress(self) -> dict[str, bool]:
+        """Which sub-tasks have been done since the last reset."""
+        return dict(self._progress.done)
 
     @property
     def success(self) -> bool:
         """Whether the task has been done since the last reset."""
-        return self._task.success
+        return self._progress.success
 
-    def reset(self, seed: int, mode: str) -> None:
-        """Furnish the scene of `seed` anew; the arm stays where it is.
+    def reset(self, seed: int, condition: str) -> None:
+        """Build the scene of `seed` anew; the robot stays where it is.
 
         Raises:
-            ValueError: `mode` is neither easy nor hard.
+            DataError: the task has no such condition.
         """
-        joints = self._world.read().position
-        self._world.reset(
-            sample_scene(seed, mode),
-            np.clip(joints, self._contract.limits.lower, self._contract.limits.upper),
-        )
-        self._task.reset()
-        self.progress = dict.fromkeys(self._task.subtasks, False)
+        scene = self.task.sample_scene(seed, condition)
+        limits, joints = self._contract.limits, self._world.read().position
+        self._world.reset(scene, np.clip(joints, limits.lower, limits.upper))
+        self._progress = self.task.progress(self._world)
         self._next_frame = {camera.name: 0.0 for camera in self._contract.cameras}
         self._next_look = 0.0
 
@@ -102,7 +103,7 @@ class Simulation:
         looked = self._world.time_s >= self._next_look
         if looked:
             self._next_look = self._world.time_s + LOOK_PERIOD_S
-            self.progress = self._task.update(self._world)
+            self._progress.update()
         return self._due_frames(), looked
 
     def close(self) -> None:

@@ -11,8 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from mivla_drivers.contract import Camera
 from mivla_drivers.errors import ContractError
-from mivla_drivers.simulation.scene import Light
-from mivla_drivers.simulation.world import TableWorld
+from mivla_drivers.simulation.world.base_scene import Light
+from mivla_drivers.simulation.world.physics import World
 
 NEAR_M, FAR_M = 0.02, 4.0
 
@@ -39,7 +39,7 @@ MOUNTS = {
 }
 
 
-def render(world: TableWorld[Any], camera: Camera) -> np.ndarray:
+def render(world: World[Any], camera: Camera) -> np.ndarray:
     """What `camera` sees, shape (height, width, 3) uint8 rgb.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Things the simulated world is furnished with, made of primitive shapes."""
+"""What stands in every simulated world, made of primitive shapes: table, background, pad, clutter."""
 
 from __future__ import annotations
 
@@ -9,28 +9,31 @@ import cv2
 import numpy as np
 import pybullet
 
-from mivla_drivers.simulation.scene import PAD_RADIUS_M, BottleShape, Clutter
+from mivla_drivers.simulation.world.base_scene import BaseScene, Clutter
+from mivla_drivers.simulation.world.textures import texture as random_texture
 
 TABLE_HALF_SIZE_M = (0.45, 0.6, 0.02)
 TABLE_CENTRE = (0.35, 0.0)
+PAD_RADIUS_M = 0.06
 PAD_THICKNESS_M = 0.004
+MARK_THICKNESS_M = 0.001
 PLAIN_TABLE = (0.78, 0.72, 0.62, 1.0)
 PLAIN_WALL = (0.55, 0.58, 0.62, 1.0)
 PAD_COLOUR = (0.85, 0.15, 0.15, 1.0)
 
-CAP_HEIGHT_M = 0.025
 
-BOTTLE_URDF = """<?xml version="1.0"?>
-<robot name="bottle"><link name="bottle">
-  <inertial><mass value="0.12"/><inertia ixx="2e-4" ixy="0" ixz="0" iyy="2e-4" iyz="0" izz="6e-5"/></inertial>
-  <visual><geometry><cylinder radius="{radius}" length="{height}"/></geometry>
-    <material name="body"><color rgba="{colour} 1"/></material></visual>
-  <visual><origin xyz="0 0 {cap_centre}"/>
-    <geometry><cylinder radius="0.011" length="{cap_height}"/></geometry>
-    <material name="cap"><color rgba="0.95 0.95 0.95 1"/></material></visual>
-  <collision><geometry><cylinder radius="{radius}" length="{height}"/></geometry></collision>
-</link></robot>
-"""
+def add_room(client: int, scene: BaseScene, wall_x: float = -0.6) -> int:
+    """Wall, floor and table of `scene`; returns the table's body.
+
+    `wall_x` is where the wall stands [m], by default behind the robot.
+    """
+    table_texture = wall_texture = None
+    if scene.texture_seed is not None:
+        rng = np.random.default_rng(scene.texture_seed)
+        table_texture = load_texture(client, random_texture(rng))
+        wall_texture = load_texture(client, random_texture(rng))
+    add_background(client, wall_texture, wall_x)
+    return add_table(client, scene.table_height, table_texture)
 
 
 def add_table(client: int, height: float, texture: int | None) -> int:
@@ -41,8 +44,8 @@ def add_table(client: int, height: float, texture: int | None) -> int:
     return _textured(client, body, texture)
 
 
-def add_background(client: int, texture: int | None, wall_x: float = -0.6) -> int:
-    """Wall at `wall_x` [m], by default behind the robot, and floor under the table, seen but never touched."""
+def add_background(client: int, texture: int | None, wall_x: float) -> int:
+    """Wall at `wall_x` [m] and floor under the table, seen but never touched."""
     colour = PLAIN_WALL if texture is None else (1.0, 1.0, 1.0, 1.0)
     wall = _box(client, (0.02, 2.0, 1.5), (wall_x, 0.0, 0.5), colour, collides=False)
     _textured(client, wall, texture)
@@ -66,44 +69,43 @@ def add_pad(client: int, position: tuple[float, float], table_height: float) -> 
     return body
 
 
-def add_bottle(client: int, position: tuple[float, float], table_height: float, shape: BottleShape) -> int:
-    """The bottle, standing on the table at `position`."""
-    urdf = BOTTLE_URDF.format(
-        radius=shape.radius,
-        height=shape.height,
-        colour=" ".join(map(str, shape.colour)),
-        cap_height=CAP_HEIGHT_M,
-        cap_centre=(shape.height + CAP_HEIGHT_M) / 2,
+def add_mark(client: int, position: tuple[float, float], table_height: float) -> int:
+    """A pad so flat that objects slide onto it: seen, never touched."""
+    visual = pybullet.createVisualShape(
+        pybullet.GEOM_CYLINDER,
+        radius=PAD_RADIUS_M,
+        length=MARK_THICKNESS_M,
+        rgbaColor=PAD_COLOUR,
+        physicsClientId=client,
     )
-    centre = [*position, table_height + shape.height / 2 + 0.0005]
-    body = load_urdf_text(client, urdf, position=centre, fixed=False)
-    pybullet.changeDynamics(
-        body, -1, lateralFriction=1.0, spinningFriction=0.004, rollingFriction=0.0005, physicsClientId=client
-    )
-    return body
+    centre = (*position, table_height + MARK_THICKNESS_M / 2)
+    return pybullet.createMultiBody(0.0, -1, visual, centre, physicsClientId=client)
 
 
-def add_clutter(client: int, thing: Clutter, table_height: float) -> int:
+def add_clutter(client: int, clutter: Clutter, table_height: float) -> int:
     """A distractor, fixed to the table."""
     kinds = {"box": pybullet.GEOM_BOX, "cylinder": pybullet.GEOM_CYLINDER, "sphere": pybullet.GEOM_SPHERE}
-    colour = (*thing.colour, 1.0)
-    if thing.shape == "box":
-        return _box(client, (thing.size,) * 3, (*thing.position, table_height + thing.size), colour)
-    size = {"radius": thing.size}
-    tall = thing.shape == "cylinder"
+    colour = (*clutter.colour, 1.0)
+    if clutter.shape == "box":
+        return _box(client, (clutter.size,) * 3, (*clutter.position, table_height + clutter.size), colour)
+    size = {"radius": clutter.size}
+    tall = clutter.shape == "cylinder"
     return pybullet.createMultiBody(
         0.0,
         pybullet.createCollisionShape(
-            kinds[thing.shape], **size, **({"height": 2 * thing.size} if tall else {}), physicsClientId=client
+            kinds[clutter.shape],
+            **size,
+            **({"height": 2 * clutter.size} if tall else {}),
+            physicsClientId=client,
         ),
         pybullet.createVisualShape(
-            kinds[thing.shape],
+            kinds[clutter.shape],
             **size,
-            **({"length": 2 * thing.size} if tall else {}),
+            **({"length": 2 * clutter.size} if tall else {}),
             rgbaColor=colour,
             physicsClientId=client,
         ),
-        [*thing.position, table_height + thing.size],
+        [*clutter.position, table_height + clutter.size],
         physicsClientId=client,
     )
 

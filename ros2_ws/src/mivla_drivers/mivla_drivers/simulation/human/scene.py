@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mivla_drivers.errors import DataError
 from mivla_drivers.retargeting.frames import Side
-from mivla_drivers.simulation.tasks.catalogue import Task
-from mivla_drivers.simulation.tasks.scene import TaskScene, sample_task_scene
+from mivla_drivers.simulation.tabletop.scene import TabletopScene
+from mivla_drivers.simulation.tabletop.task import TabletopTask
+from mivla_drivers.simulation.tasks import load_task
 
 LEFT_SHARE = 0.7  # a lone arm stands for the left one in the unified action space
 HARD_SHARE = 0.7
@@ -24,6 +26,7 @@ class HandScene:
     """One person in front of one table; frame of the body: x forward, y left, z up, at the table's near edge.
 
     Attributes:
+        task: what is to be done.
         table: the task's scene.
         side: whose hand acts; the other one rests.
         hand_length_m: wrist to middle fingertip.
@@ -34,7 +37,8 @@ class HandScene:
         heading: of the person in the world of their headset, about its vertical axis [rad].
     """
 
-    table: TaskScene
+    task: TabletopTask
+    table: TabletopScene
     side: Side
     hand_length_m: float
     skin: tuple[float, float, float]
@@ -46,19 +50,32 @@ class HandScene:
     heading: float
 
 
-def sample_hand_scene(task: Task, seed: int) -> HandScene:
+def tabletop_task(task: str) -> TabletopTask:
+    """The task of that name or file, which a simulated person can do.
+
+    Raises:
+        DataError: there is none, or it is no tabletop task.
+    """
+    found = load_task(task)
+    if not isinstance(found, TabletopTask):
+        raise DataError(f"task {found.name}: expected a tabletop task, which simulated hands can do")
+    return found
+
+
+def sample_hand_scene(task: TabletopTask, seed: int) -> HandScene:
     """The scene of `seed`: the same task and seed give the same scene."""
     rng = np.random.default_rng([seed, SEED_OFFSET])
     side: Side = "left" if rng.random() < LEFT_SHARE else "right"
-    mode = "hard" if rng.random() < HARD_SHARE else "easy"
-    table = sample_task_scene(task, seed + SEED_OFFSET, mode)
-    if task.verb != "push":  # a push has its own direction
+    condition = "hard" if rng.random() < HARD_SHARE else "easy"
+    table = task.sample_scene(seed + SEED_OFFSET, condition)
+    if not task.own_direction:
         inward = rng.uniform(*INWARD_RAD) * (1.0 if side == "right" else -1.0)
-        table = replace(table, thing=replace(table.thing, yaw=float(inward)))
+        table = replace(table, object=replace(table.object, yaw=float(inward)))
     tone = rng.uniform(0.0, 2.0)
     lower = SKIN[int(tone)]
     skin = lower + (tone % 1.0) * (SKIN[min(int(tone) + 1, 2)] - lower)
     return HandScene(
+        task=task,
         table=table,
         side=side,
         hand_length_m=float(rng.uniform(*HAND_LENGTH_M)),

@@ -1,4 +1,4 @@
-"""What the person sees: the scene, both hands and the thing, frame by frame."""
+"""What the person sees: the scene, both hands and the object, frame by frame."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from scipy.spatial.transform import Rotation
 
 from mivla_drivers.retargeting.frames import SIDES, transform
 from mivla_drivers.retargeting.hand import HandModel
-from mivla_drivers.simulation import objects
-from mivla_drivers.simulation.hands.body import Part, elbow_at, hand_parts
-from mivla_drivers.simulation.hands.performance import Performance
-from mivla_drivers.simulation.hands.scene import HandScene
-from mivla_drivers.simulation.renderer import picture
-from mivla_drivers.simulation.tasks.world import furnish
-from mivla_drivers.simulation.textures import texture
+from mivla_drivers.simulation.human.hand_bodies import Part, elbow_at, hand_parts
+from mivla_drivers.simulation.human.performance import Performance
+from mivla_drivers.simulation.human.scene import HandScene
+from mivla_drivers.simulation.world import furniture
+from mivla_drivers.simulation.world.renderer import picture
 
 WALL_X_M = 1.3
 
@@ -27,7 +25,7 @@ def frames(
     """Every n-th frame that the head camera takes, (height, width, 3) uint8 rgb each."""
     client = pybullet.connect(pybullet.DIRECT)
     try:
-        parts = _furnish(client, scene, performance)
+        parts = _spawn(client, scene, performance)
         lens = (scene.field_of_view_deg, width, height)
         gaze, up = np.array(scene.gaze), np.array([0.0, 0.0, 1.0])
         for step in range(0, len(performance), every):
@@ -55,24 +53,18 @@ def intrinsics(scene: HandScene, width: int, height: int) -> np.ndarray:
     return np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
 
 
-def _furnish(client: int, scene: HandScene, performance: Performance) -> list[Part]:
+def _spawn(client: int, scene: HandScene, performance: Performance) -> list[Part]:
     """Everything that stands in the scene; returns what moves."""
     table = scene.table
-    table_texture = wall_texture = None
-    if table.texture_seed is not None:
-        rng = np.random.default_rng(table.texture_seed)
-        table_texture = objects.load_texture(client, texture(rng))
-        wall_texture = objects.load_texture(client, texture(rng))
-    objects.add_background(client, wall_texture, WALL_X_M)
-    objects.add_table(client, table.table_height, table_texture)
-    _, thing = furnish(client, table)
+    furniture.add_room(client, table, WALL_X_M)
+    item = scene.task.add_objects(client, table)["object"]
     for clutter in table.clutter:
-        objects.add_clutter(client, clutter, table.table_height)
+        furniture.add_clutter(client, clutter, table.table_height)
     hand, colours = HandModel(scene.hand_length_m), (scene.skin, scene.sleeve)
     parts = []
     for side in SIDES:
         elbow = elbow_at(side, table.table_height)
         parts += hand_parts(client, side, performance.joints, elbow, hand, colours)
-    pose = performance.thing
+    pose = performance.object
     quaternions = Rotation.from_matrix(pose[:, :3, :3]).as_quat()
-    return [*parts, Part(thing, pose[:, :3, 3], quaternions)]
+    return [*parts, Part(item, pose[:, :3, 3], quaternions)]

@@ -1,4 +1,4 @@
-"""What a person does in a scene: both hands, the thing and the head, 30 times a second."""
+"""What a person does in a scene: both hands, the object and the head, 30 times a second."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from scipy.spatial.transform import Rotation, Slerp
 from mivla_drivers.retargeting.frames import SIDES, GraspAxes, Side, transform
 from mivla_drivers.retargeting.hand import INDEX, THUMB, HandModel
 from mivla_drivers.retargeting.robot_to_human import end_effector_from_anatomy, pinch_distance
-from mivla_drivers.simulation.hands.scene import HandScene
-from mivla_drivers.simulation.hands.skeleton import hand_poses
-from mivla_drivers.simulation.tasks.waypoints import Manner, Waypoint, grip_pose, waypoints
-from mivla_drivers.simulation.tasks.world import standing_height
+from mivla_drivers.simulation.grasping import GraspParameters, Waypoint, grip_pose
+from mivla_drivers.simulation.human.scene import HandScene
+from mivla_drivers.simulation.human.skeleton import hand_poses
 
 RATE_HZ = 30.0
 SPEED_M_S = 0.30  # mean, of the grip
@@ -27,7 +26,7 @@ RESTING = (0.20, 0.30, 0.035)  # of the idle hand's grip [m], left; above the ta
 RESTING_OPENING_M = 0.03
 START_PITCH_DEG = 156.0
 
-PINCH = Manner(
+PINCH = GraspParameters(
     pitch_deg=166.0,
     open_m=0.062,
     squeeze_m=0.008,
@@ -44,12 +43,12 @@ class Performance:
 
     Attributes:
         joints: poses of both hands' 50 joints by ARKit's names, (T, 4, 4) each.
-        thing: pose of the thing's centre, (T, 4, 4).
+        object: pose of the object's centre, (T, 4, 4).
         eye: of the head camera, (T, 3).
     """
 
     joints: dict[str, np.ndarray]
-    thing: np.ndarray
+    object: np.ndarray
     eye: np.ndarray
 
     def __len__(self) -> int:
@@ -58,18 +57,18 @@ class Performance:
 
 def perform(scene: HandScene, rng: np.random.Generator) -> Performance:
     """Do the task of `scene`; differences between repetitions are drawn from `rng`."""
-    table, side = scene.table, scene.side
-    start = grip_pose(scene.start, START_PITCH_DEG + rng.uniform(-6, 6), table.thing.yaw)
-    way = [Waypoint(start, PINCH.push_open_m if table.task.verb in ("push", "touch") else PINCH.open_m)]
-    way += waypoints(table, PINCH, rng)
-    if table.task.verb != "lift":
+    task, table, side = scene.task, scene.table, scene.side
+    start = grip_pose(scene.start, START_PITCH_DEG + rng.uniform(-6, 6), table.object.yaw)
+    way = [Waypoint(start, PINCH.open_m if task.opens_first else PINCH.push_open_m)]
+    way += task.waypoints(table, PINCH, rng)
+    if task.returns_home:
         way.append(Waypoint(start, way[-1].opening))
-    grip, opening, thing = _timed(way, _thing_pose(scene), SPEED_M_S * rng.uniform(0.8, 1.2))
+    grip, opening, item = _timed(way, _object_pose(scene), SPEED_M_S * rng.uniform(0.8, 1.2))
     hand = HandModel(scene.hand_length_m)
     narrowest = min(waypoint.opening for waypoint in way)
     joints = _hand(side, grip, opening, narrowest, hand)
     joints.update(_resting_hand(scene, len(grip), hand, rng))
-    return Performance(joints, thing, _swaying(scene.eye, len(grip), rng))
+    return Performance(joints, item, _swaying(scene.eye, len(grip), rng))
 
 
 def _hand(
@@ -100,9 +99,9 @@ def _resting_hand(
     )
 
 
-def _timed(way: list[Waypoint], thing: np.ndarray, speed: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Grip poses (T, 4, 4), openings (T,) [m] and the thing's poses (T, 4, 4), at rest in each waypoint."""
-    grips, openings, things = [way[0].pose[None]], [np.array([way[0].opening])], [thing[None]]
+def _timed(way: list[Waypoint], item: np.ndarray, speed: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Grip poses (T, 4, 4), openings (T,) [m] and the object's poses (T, 4, 4), at rest in each waypoint."""
+    grips, openings, items = [way[0].pose[None]], [np.array([way[0].opening])], [item[None]]
     for here, there in itertools.pairwise(way):
         turns = Rotation.from_matrix([here.pose[:3, :3], there.pose[:3, :3]])
         angle = float((turns[0].inv() * turns[1]).magnitude())
@@ -116,16 +115,16 @@ def _timed(way: list[Waypoint], thing: np.ndarray, speed: float) -> tuple[np.nda
         grip = transform(Slerp([0.0, 1.0], turns)(smooth).as_matrix(), position)
         grips.append(grip)
         openings.append(here.opening + smooth * (there.opening - here.opening))
-        last = things[-1][-1]
+        last = items[-1][-1]
         attached = grip @ np.linalg.inv(here.pose) @ last if there.carries else np.tile(last, (steps, 1, 1))
-        things.append(attached)
-    return np.concatenate(grips), np.concatenate(openings), np.concatenate(things)
+        items.append(attached)
+    return np.concatenate(grips), np.concatenate(openings), np.concatenate(items)
 
 
-def _thing_pose(scene: HandScene) -> np.ndarray:
-    table, thing = scene.table, scene.table.thing
-    height = table.table_height + standing_height(table) + thing.shape.height / 2
-    return transform(Rotation.from_euler("z", thing.yaw).as_matrix(), np.array([*thing.position, height]))
+def _object_pose(scene: HandScene) -> np.ndarray:
+    item = scene.table.object
+    height = scene.table.table_height + scene.task.stand_m + item.shape.height / 2
+    return transform(Rotation.from_euler("z", item.yaw).as_matrix(), np.array([*item.position, height]))
 
 
 def _swaying(eye: tuple[float, float, float], steps: int, rng: np.random.Generator) -> np.ndarray:
