@@ -12,6 +12,7 @@ from mivla_drivers.errors import CommandRefused, HardwareError
 from mivla_drivers.gate import SafetyGate, refuse_untimely
 from mivla_drivers.hardware.base import Hardware, Measurement
 from mivla_drivers.monitors import Lasting, TrackingMonitor
+from mivla_drivers.source_watch import SourceWatch
 from mivla_drivers.trajectory import ActionChunk, TrajectoryPlayer
 
 SOURCES = ("none", "policy", "teleop")
@@ -55,6 +56,7 @@ class Driver:
         self._mode = Mode.DISABLED
         self._reason = "motors are not commanded; call driver/enable"
         self._source = "none"
+        self._source_watch = SourceWatch()
         self._following = "hold"
         self._homing = False
         self._ramping = True
@@ -150,6 +152,7 @@ class Driver:
             raise CommandRefused(f"command_source: expected one of {list(SOURCES)}, got {name!r}")
         if name != self._source:
             self._source = name
+            self._source_watch.restart()
             self._homing = False
             self._player.clear()
             self._ramping = True
@@ -272,11 +275,13 @@ class Driver:
             "following": self._following,
             "chunk_left_s": f"{max(0.0, self._player.end - now):.2f}",
             **self._counts,
+            "starved": self._source_watch.starved,
             "last_refusal": self._last_refusal,
         }
         warnings: tuple[str, ...] = ()
         if measurement is not None:
-            warnings = measurement.warnings
+            # While motors come up, the arm says what is not yet so; what lasts is told once they have power.
+            warnings = () if self._mode is Mode.ENABLING else measurement.warnings
             if self._mode in (Mode.STOPPED, Mode.FAULT):
                 warnings += tuple(fault for fault in measurement.faults if fault not in self._reason)
             values["motors_enabled"] = measurement.enabled
@@ -284,7 +289,9 @@ class Driver:
             if commanded is not None:
                 error = np.abs(commanded - measurement.position)[self._radians].max(initial=0.0)
                 values["tracking_error_rad"] = f"{error:.3f}"
-        waiting = self._mode is Mode.ACTIVE and self._following == "hold" and self._source != "none"
+        old = measurement is not None and measurement.age_s > STALE_S
+        held = self._mode is Mode.ACTIVE and self._following == "hold" and self._source != "none"
+        waiting = held and (old or self._source_watch.late)
         if self._mode in (Mode.FAULT, Mode.SILENT):
             level = "error"
         elif self._mode is Mode.STOPPED or waiting or warnings:
@@ -348,7 +355,7 @@ class Driver:
             self._had_power = True
             self._switch(Mode.ACTIVE, "motors have power, the arm holds")
         elif too_long:
-            why = "; ".join(measurement.faults) or "a motor reports no power"
+            why = "; ".join(measurement.faults + measurement.warnings) or "a motor reports no power"
             self._switch(Mode.FAULT, f"motors did not come up in {ENABLE_TIMEOUT_S:.0f} s: {why}")
         elif now >= self._next_attempt:
             self._next_attempt = now + ENABLE_PERIOD_S
@@ -412,8 +419,9 @@ class Driver:
         if target is None and now <= self._player.end + self._grace_s:
             target = self._player.last
         if target is None:
-            self._reason = f"nothing to play from {self._source} for two policy periods, the arm holds"
+            self._reason = self._source_watch.nothing_to_play(self._source, now)
             return None, 1.0
+        self._source_watch.playing()
         self._following = self._source
         self._reason = f"following {self._source}"
         return target, RAMP_SPEED if self._ramping else 1.0

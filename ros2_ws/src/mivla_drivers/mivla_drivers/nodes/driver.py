@@ -29,7 +29,7 @@ from mivla_drivers.contract import load_contract
 from mivla_drivers.conversions import action_chunk, diagnostic_message, joint_state_message
 from mivla_drivers.driver import SOURCES, STALE_S, Driver
 from mivla_drivers.driver_report import Diagnostics, Mode, StepReport
-from mivla_drivers.errors import CommandRefused, ContractError, HardwareError, MivlaError
+from mivla_drivers.errors import CommandRefused, ContractError, EmulatorMissing, HardwareError, MivlaError
 from mivla_drivers.hardware.bus_lock import BusTaken
 from mivla_drivers.nodes.spin import spin
 from mivla_drivers.running_driver import RunningDriver
@@ -37,6 +37,7 @@ from mivla_drivers.running_driver import RunningDriver
 DIAGNOSTICS_PERIOD_S = 0.5
 TICK_S = 0.05
 RETRY_S = 1.0
+EMULATOR_START_S = 15.0  # a simulator that starts beside the driver may take so long
 PARAMETERS = {
     "robot": "piper",
     "bus": "",
@@ -60,6 +61,8 @@ class DriverNode(LifecycleNode):
             self.declare_parameter(name, value)
         self._driver: RunningDriver | None = None
         self._failure: MivlaError | None = None
+        self._reported: tuple[str, bool] | None = None
+        self._patient_until = time.monotonic() + EMULATOR_START_S
         self._enabling: list[Future] = []
         self._said: tuple[object, ...] = ()
         self._source = "none"  # as the driver last told it
@@ -85,11 +88,21 @@ class DriverNode(LifecycleNode):
             self._contract = load_contract(self._value("robot"), self._value("bus"))
             self._driver = RunningDriver(self._contract, self._publish)
         except (ContractError, HardwareError) as error:
-            if str(error) != str(self._failure):
-                self.get_logger().error(str(error))
             self._failure = error
+            self._report_failure(error)
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
+
+    def _report_failure(self, error: MivlaError) -> None:
+        """Log it once; that no emulator is there yet is no error while one may be starting beside this node."""
+        awaited = isinstance(error, EmulatorMissing) and time.monotonic() < self._patient_until
+        if (str(error), awaited) == self._reported:
+            return
+        self._reported = (str(error), awaited)
+        if awaited and self._value("autostart"):
+            self.get_logger().info(f"waiting for the emulator: {error}")
+        else:
+            self.get_logger().error(str(error))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the control thread; motors are commanded only after ~/enable."""
