@@ -1,9 +1,6 @@
 """A policy's folder: weights, configuration, the robot it was trained for, and its numbers' statistics.
 
-model.safetensors   weights, float16 or float32
-config.json         the model's configuration, and what the trainer adds
-robot.yaml, robot.urdf   the contract
-statistics.json     normalisation
+`policy_folder` says which files it has.
 """
 
 from __future__ import annotations
@@ -23,14 +20,7 @@ from mivla_drivers.errors import DataError
 from mivla_policy.model.config import ModelConfig
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.normalisation import Statistics
-
-WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS = (
-    "model.safetensors",
-    "config.json",
-    "robot.yaml",
-    "robot.urdf",
-    "statistics.json",
-)
+from mivla_policy.policy_folder import CONFIG, CONTRACT, STATISTICS, URDF, WEIGHTS, require_policy_files
 
 
 @dataclass(frozen=True)
@@ -84,10 +74,7 @@ def load_policy_folder(folder: Path, contract: RobotContract | None = None) -> C
         Each names the file, what was expected and what was found.
     """
     folder = Path(folder)
-    for name in (WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS):
-        if not (folder / name).is_file():
-            found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
-            raise DataError(f"{folder / name}: expected a file of a policy, found {found}")
+    require_policy_files(folder)
     where = str(folder / CONTRACT)
     own = parse_contract((folder / CONTRACT).read_text(), (folder / URDF).read_text(), where)
     if contract is not None:

@@ -16,10 +16,11 @@ from mivla_bringup.studies.data import StudyData
 from mivla_bringup.studies.plan import PRETRAININGS, Cell, Scale
 from mivla_bringup.studies.results import Row, write_rows
 from mivla_drivers.simulation.conditions import CONDITIONS
-from mivla_policy.checkpoint import URDF, load_policy_folder, save_policy
+from mivla_policy.checkpoint import load_policy_folder, save_policy
 from mivla_policy.data.mutual_frames import FROM_HUMAN, MutualFrames, statistics_of
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.policy import load_policy
+from mivla_policy.policy_folder import URDF
 from mivla_policy.rollout import LockstepWorld
 from mivla_policy.training.mutual import TERMS, MutualConfig
 from mivla_policy.training.pretrain_mutual import pretrain
