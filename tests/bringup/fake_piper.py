@@ -1,8 +1,8 @@
 """Simulator, driver and policy of a PiPER in one process, as far as an operator sees them.
 
 `fake_piper.py MOOD`: "able" reaches a sub-task each half second the policy holds the robot; "hungry" reaches
-the first only and warns three times that it starved; "mute" has a policy without chunks; "mortal" ends in the middle of a trial; "stubborn" never
-goes home.
+the first only and warns three times that it starved; "mute" has a policy without chunks; "mortal" ends in the
+middle of a trial; "stubborn" never goes home.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ class FakeDriver(Node):
             self._starved += 1
             self.get_logger().warning("nothing to play from policy")
         values = [("starved", self._starved), ("chunks_refused", 2 * self._starved)]
-        state = DiagnosticStatus(name="piper/driver", values=[KeyValue(key=k, value=str(v)) for k, v in values])
+        state = DiagnosticStatus(
+            name="piper/driver", values=[KeyValue(key=k, value=str(v)) for k, v in values]
+        )
         self._diagnostics.publish(DiagnosticArray(status=[state]))
         zero = np.zeros(self._contract.size)
         self._joint_states.publish(

@@ -84,9 +84,16 @@ def test_successful_trials_are_measured_filmed_and_stored(run_trials):
         "trial_001_seed_51_success.webm",
     ]
     found = summary(out)
-    assert (found["complete"], found["n"], found["success_rate"], found["completeness"]) == (True, 2, 1.0, 1.0)
+    assert (found["complete"], found["n"], found["success_rate"], found["completeness"]) == (
+        True,
+        2,
+        1.0,
+        1.0,
+    )
     assert (found["seed"], found["mode"], found["trials"], found["left_out"]) == (50, "easy", 2, [])
-    digest = subprocess.run(["sha256sum", POLICY / "model.safetensors"], capture_output=True, text=True, check=True)
+    digest = subprocess.run(
+        ["sha256sum", POLICY / "model.safetensors"], capture_output=True, text=True, check=True
+    )
     assert found["policy_sha256"] == digest.stdout.split()[0]
     assert {"python", "numpy", "pybullet"} <= found["versions"][0].keys()
     assert "100.0 %" in printed.out
@@ -114,7 +121,9 @@ def test_a_trial_ends_at_its_time_limit_and_tells_what_the_driver_and_the_log_ha
         ("able", ["--mode", "hard"], ["simulator/reset: seed 1000, mode hard: no hard mode here"]),
     ],
 )
-def test_a_broken_bringup_is_an_error_and_a_try_that_is_left_out(run_trials, monkeypatch, mood, words, expected):
+def test_a_broken_bringup_is_an_error_and_a_try_that_is_left_out(
+    run_trials, monkeypatch, mood, words, expected
+):
     monkeypatch.setattr(session, "HOME_S", 1.0)
     monkeypatch.setitem(session.SILENCE_S, "policy", 1.0)
     code, out, printed = run_trials(mood, "--trials", "1", *words)
@@ -188,12 +197,16 @@ def test_a_value_that_no_trial_could_have_is_refused(run_trials, words, tmp_path
         (lambda p: (p / "model.safetensors").write_bytes(b"half"), "expected a whole safetensors file"),
         (lambda p: (p / "config.json").write_text("{"), "config.json: expected JSON"),
         (
-            lambda p: (p / "robot.yaml").write_text((p / "robot.yaml").read_text().replace("joint6", "joint9")),
+            lambda p: (p / "robot.yaml").write_text(
+                (p / "robot.yaml").read_text().replace("joint6", "joint9")
+            ),
             "joint",
         ),
     ],
 )
-def test_a_policy_that_cannot_be_read_or_is_of_another_robot_is_refused(run_trials, tmp_path, spoil, expected):
+def test_a_policy_that_cannot_be_read_or_is_of_another_robot_is_refused(
+    run_trials, tmp_path, spoil, expected
+):
     policy = shutil.copytree(POLICY, tmp_path / "policy")
     spoil(policy)
     code, out, printed = run_trials("able", "--policy", str(policy))
@@ -264,7 +277,13 @@ def test_resuming_a_complete_run_shows_its_table_and_starts_nothing(run_trials, 
 
 def begin(out: Path, trials: int, done: int) -> None:
     """A run of `trials` of which `done` have results, all of them successes."""
-    words = {"robot": "piper", "task": "move_bottle_onto_pad", "mode": "easy", "seed": 1000, "time_limit": 1.0}
+    words = {
+        "robot": "piper",
+        "task": "move_bottle_onto_pad",
+        "mode": "easy",
+        "seed": 1000,
+        "time_limit": 1.0,
+    }
     args = argparse.Namespace(**words, policy=POLICY, trials=trials)
     out.mkdir()
     results = TrialResults(out, settings(args, load_contract("piper")))
@@ -296,7 +315,8 @@ def test_a_signal_ends_a_run_clean_and_what_was_done_is_told_and_kept(tmp_path, 
     )
     deadline = time.monotonic() + 60
     while not (out / "trials.csv").exists():
-        assert process.poll() is None and time.monotonic() < deadline, "expected a trial to end"
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "expected a trial to end"
         time.sleep(0.05)
     time.sleep(0.7)  # into the next trial
     family = psutil.Process(process.pid).children(recursive=True)
@@ -329,12 +349,15 @@ def test_a_killed_run_leaves_no_process_and_no_shared_memory(tmp_path):
     )
     deadline = time.monotonic() + 60
     while not (out / "trials.csv").exists():
-        assert process.poll() is None and time.monotonic() < deadline, "expected a trial to end"
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "expected a trial to end"
         time.sleep(0.05)
     family = psutil.Process(process.pid).children(recursive=True)
     segments = {name for p in (process.pid, *(c.pid for c in family)) for name in shared_memory_of(p)}
     process.kill()
     process.wait()
-    while any(p.is_running() for p in family) or any(os.path.exists(name.removesuffix("_el")) for name in segments):
+    while any(p.is_running() for p in family) or any(
+        os.path.exists(name.removesuffix("_el")) for name in segments
+    ):
         assert time.monotonic() < deadline, (family, segments)
         time.sleep(0.1)

@@ -86,7 +86,12 @@ def test_a_lock_that_was_just_made_may_be_one_that_its_owner_has_yet_to_take(fol
 
 
 def test_other_files_stay(tmp_path):
-    others = {"sem.fastdds_port7000_mutex", "lttng-ust-wait-6", "x_fastdds_port1_el", "fastdds_0123456789abcdef"}
+    others = {
+        "sem.fastdds_port7000_mutex",
+        "lttng-ust-wait-6",
+        "x_fastdds_port1_el",
+        "fastdds_0123456789abcdef",
+    }
     for name in others:
         (tmp_path / name).touch()
     clear_leftovers(tmp_path, young_s=0.0)

@@ -70,7 +70,9 @@ def claimed_folder(out: Path) -> Iterator[Path]:
         raise RunFolderError(f"--out {out}: expected a folder, or to make one: {error.strerror}") from None
     try:
         if not os.access(out, os.W_OK | os.X_OK):
-            raise RunFolderError(f"--out {out}: expected a folder that can be written to, may not write there")
+            raise RunFolderError(
+                f"--out {out}: expected a folder that can be written to, may not write there"
+            )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -103,5 +105,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RunFolderError(f"--resume: expected what a run left in {path}, got: {error}") from None
     if not isinstance(document, dict):
-        raise RunFolderError(f"--resume: expected a run's settings in {path}, got a {type(document).__name__}")
+        raise RunFolderError(
+            f"--resume: expected a run's settings in {path}, got a {type(document).__name__}"
+        )
     return document

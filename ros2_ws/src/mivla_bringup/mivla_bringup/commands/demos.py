@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="one that has episodes is refused (%(default)s)",
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, where it was stopped")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out, where it was stopped"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

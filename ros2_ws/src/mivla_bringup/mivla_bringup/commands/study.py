@@ -40,7 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="shared by all studies (%(default)s)",
     )
-    add("--workers", type=positive(int), default=os.cpu_count() or 1, metavar="N", help="processes (%(default)s)")
+    add(
+        "--workers",
+        type=positive(int),
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes (%(default)s)",
+    )
     for field in fields(Scale):
         name = f"--{field.name.replace('_', '-')}"
         add(

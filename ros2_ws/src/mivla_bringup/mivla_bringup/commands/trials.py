@@ -62,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help=f"results; one that has some is refused ({RUNS}/DATE)"
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in --out, where it was stopped, or with more --trials"
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out, where it was stopped, or with more --trials",
     )
 
 
@@ -113,7 +115,9 @@ def _fill_in(args: argparse.Namespace, out: Path) -> None:
             value = found.get("time_limit_s" if name == "time_limit" else name, default)
             setattr(args, name, Path(value) if name == "policy" else value)
     if args.task not in INSTRUCTIONS:
-        raise RunFolderError(f"--resume: {out / SUMMARY}: task: expected one of {list(INSTRUCTIONS)}, got {args.task}")
+        raise RunFolderError(
+            f"--resume: {out / SUMMARY}: task: expected one of {list(INSTRUCTIONS)}, got {args.task}"
+        )
 
 
 def settings(args: argparse.Namespace, contract: RobotContract) -> dict[str, Any]:

@@ -29,7 +29,9 @@ def _checked(kind: type[Number], holds: Callable[[Number], bool], expected: str)
         except ValueError:
             value = kind(-1)
         if not (math.isfinite(value) and holds(value)):
-            raise argparse.ArgumentTypeError(f"expected {expected.replace('number', whole + 'number')}, got {text}")
+            raise argparse.ArgumentTypeError(
+                f"expected {expected.replace('number', whole + 'number')}, got {text}"
+            )
         return value
 
     return parse

@@ -62,7 +62,9 @@ class TrialResults:
         require_same_settings(self.out, document, fixed)
         self.trials = read_csv(self.out / ROWS) if (self.out / ROWS).is_file() else []
         if [trial.number for trial in self.trials] != list(range(len(self.trials))):
-            raise RunFolderError(f"--resume: {self.out / ROWS}: expected trials numbered from 0, without a gap")
+            raise RunFolderError(
+                f"--resume: {self.out / ROWS}: expected trials numbered from 0, without a gap"
+            )
         if len(self.trials) > self._settings["trials"]:
             raise RunFolderError(
                 f"--resume: {self.out} holds {len(self.trials)} trials, more than --trials {self._settings['trials']}"
@@ -86,7 +88,9 @@ class TrialResults:
     def film(self, trial: Trial, frames: Sequence[Moment], rate_hz: float) -> None:
         """Write the video of a trial that `add` then keeps; its name says how it ended."""
         stem = f"trial_{trial.number:03d}_seed_{trial.seed}"
-        for unkept in self.out.glob(f"{stem}_*.webm"):  # of a try that was left out: its row was never written
+        for unkept in self.out.glob(
+            f"{stem}_*.webm"
+        ):  # of a try that was left out: its row was never written
             unkept.unlink()
         partial = self.out / f".{stem}.webm"
         write_video(partial, frames, rate_hz, trial.outcome)
