@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
+import fcntl
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import termios
+import threading
 import time
 from pathlib import Path
 
@@ -301,38 +306,74 @@ def test_two_runs_do_not_write_to_one_folder(run_trials, tmp_path):
 # A run ends
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def until_the_second_trial(out: Path, pid: int) -> tuple[list[psutil.Process], set[str]]:
+    """Wait for it; the processes of the run, and the shared memory that they hold."""
+    deadline = time.monotonic() + 60
+    while not (out / "trials.csv").exists():
+        assert psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        assert time.monotonic() < deadline, "expected a trial to end"
+        time.sleep(0.05)
+    time.sleep(0.7)
+    family = psutil.Process(pid).children(recursive=True)
+    segments = {name for p in (pid, *(child.pid for child in family)) for name in shared_memory_of(p)}
+    assert len(segments) >= 4
+    return family, segments
+
+
+def require_nothing_left(family: list[psutil.Process], segments: set[str]) -> None:
+    assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert [name for name in segments if os.path.exists(name.removesuffix("_el"))] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_clean_and_what_was_done_is_told_and_kept(tmp_path, number):
     out = tmp_path / "out"
-    words = ["able", "--trials", "9", "--seed", "50", "--out", str(out)]
-    # As a shell of an operator starts it: deaf to nothing.
     process = subprocess.Popen(
-        [sys.executable, "-c", FAKED, *words],
+        [sys.executable, "-c", FAKED, "able", "--trials", "9", "--seed", "50", "--out", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: [signal.signal(n, signal.SIG_DFL) for n in (1, 2, 15)],
+        # As an operator's shell starts it: a test runner in the background of another is deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 60
-    while not (out / "trials.csv").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline, "expected a trial to end"
-        time.sleep(0.05)
-    time.sleep(0.7)  # into the next trial
-    family = psutil.Process(process.pid).children(recursive=True)
-    segments = {name for p in (process.pid, *(c.pid for c in family)) for name in shared_memory_of(p)}
-    assert len(segments) >= 4
+    left = until_the_second_trial(out, process.pid)
     process.send_signal(number)
     printed, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + number, errors
-    assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
-    assert [name for name in segments if os.path.exists(name.removesuffix("_el"))] == []
+    require_nothing_left(*left)
     assert "Traceback" not in errors
     found = summary(out)
     assert (found["complete"], found["n"], len(rows(out)), found["trials"]) == (False, 1, 1, 9)
     assert found["left_out"] == [{"trial": 1, "seed": 51, "reason": signal.Signals(number).name}]
     assert "trials, 1 successful" in printed
     assert f"INCOMPLETE: 1 of 9 trials. To go on: mivla trials --resume --out {out}" in printed
+
+
+def test_a_closed_terminal_ends_a_run_clean_and_what_was_done_is_kept(tmp_path):
+    out = tmp_path / "out"
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", FAKED, "able", "--trials", "9", "--seed", "50", "--out", str(out)],
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # it is the session's terminal
+    )
+    os.close(end)
+    drain = threading.Thread(target=read_all, args=(terminal,), daemon=True)
+    drain.start()
+    left = until_the_second_trial(out, process.pid)
+    os.close(terminal)
+    assert process.wait(timeout=30) == 128 + signal.SIGHUP
+    require_nothing_left(*left)
+    assert (summary(out)["complete"], summary(out)["n"]) == (False, 1)
+
+
+def read_all(terminal: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
 
 
 def shared_memory_of(pid: int) -> set[str]:
@@ -344,20 +385,12 @@ def shared_memory_of(pid: int) -> set[str]:
 def test_a_killed_run_leaves_no_process_and_no_shared_memory(tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen(
-        [sys.executable, "-c", FAKED, "able", "--trials", "9", "--out", str(out)],
-        stdout=subprocess.DEVNULL,
+        [sys.executable, "-c", FAKED, "able", "--trials", "9", "--out", str(out)], stdout=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 60
-    while not (out / "trials.csv").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline, "expected a trial to end"
-        time.sleep(0.05)
-    family = psutil.Process(process.pid).children(recursive=True)
-    segments = {name for p in (process.pid, *(c.pid for c in family)) for name in shared_memory_of(p)}
+    family, segments = until_the_second_trial(out, process.pid)
     process.kill()
     process.wait()
-    while any(p.is_running() for p in family) or any(
-        os.path.exists(name.removesuffix("_el")) for name in segments
-    ):
+    deadline = time.monotonic() + 30
+    while any(p.is_running() for p in family) or any(os.path.exists(name) for name in segments):
         assert time.monotonic() < deadline, (family, segments)
         time.sleep(0.1)

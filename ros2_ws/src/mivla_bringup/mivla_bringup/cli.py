@@ -51,10 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _flush() -> None:
-    """Flush what was printed; where nobody reads it (`mivla ... | head`), Python must not complain."""
+    """Flush what was printed; where nobody reads it any more (`mivla ... | head`), Python must not complain."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
