@@ -33,6 +33,17 @@ from mivla_bringup.trials.results import TrialResults
 from mivla_drivers.contract import load_contract
 
 FAKE = str(Path(__file__).with_name("fake_piper.py"))
+SETTINGS = (
+    "task",
+    "robot",
+    "robot_sha256",
+    "policy",
+    "policy_sha256",
+    "mode",
+    "seed",
+    "trials",
+    "time_limit_s",
+)
 POLICY = Path(__file__).parents[2] / "models" / "piper_move_bottle"
 # `mivla` in a process of its own, whose bringup is the fake PiPER
 FAKED = f"""
@@ -296,6 +307,16 @@ def begin(out: Path, trials: int, done: int) -> None:
         results.add(Trial(number, 1000 + number, True, 0.5, {"grasped": True}))
 
 
+def test_a_try_whose_run_was_killed_is_told_as_left_out(tmp_path):
+    begin(tmp_path / "out", trials=2, done=1)
+    path = tmp_path / "out" / "summary.json"
+    document = summary(tmp_path / "out")
+    path.write_text(json.dumps({**document, "running": {"trial": 1, "seed": 1001}}))
+    results = TrialResults(tmp_path / "out", {name: document[name] for name in SETTINGS})
+    results.resume()
+    assert results.left_out == [{"trial": 1, "seed": 1001, "reason": "the run was killed"}]
+
+
 def test_two_runs_do_not_write_to_one_folder(run_trials, tmp_path):
     with claimed_folder(tmp_path / "out"):
         code, _, printed = run_trials("able")
@@ -390,6 +411,7 @@ def test_a_killed_run_leaves_no_process_and_no_shared_memory(tmp_path):
     family, segments = until_the_second_trial(out, process.pid)
     process.kill()
     process.wait()
+    assert summary(out)["running"] == {"trial": 1, "seed": 1001}
     deadline = time.monotonic() + 30
     while any(p.is_running() for p in family) or any(os.path.exists(name) for name in segments):
         assert time.monotonic() < deadline, (family, segments)

@@ -41,6 +41,7 @@ class TrialResults:
         self.out = out
         self.trials: list[Trial] = []
         self.left_out: list[dict[str, Any]] = []
+        self._running: dict[str, Any] | None = None
         self._settings = dict(settings)
         self._commands = [command_line()]
         self._versions = [versions()]
@@ -70,6 +71,8 @@ class TrialResults:
                 f"--resume: {self.out} holds {len(self.trials)} trials, more than --trials {self._settings['trials']}"
             )
         self.left_out = list(document.get("left_out", []))
+        if document.get("running"):
+            self.left_out.append({**document["running"], "reason": "the run was killed"})
         self._commands = [*document.get("commands", []), *self._commands]
         earlier = document.get("versions", [])
         self._versions = earlier if self._versions[0] in earlier else [*earlier, *self._versions]
@@ -77,21 +80,24 @@ class TrialResults:
 
     @contextmanager
     def attempt(self, number: int, seed: int) -> Iterator[None]:
-        """A try; one that ends in an error or is interrupted comes to no result, and is told as such."""
+        """A try; one that ends in an error, is interrupted or killed comes to no result, and is told as such."""
+        self._running = {"trial": number, "seed": seed}
+        self.write()
         try:
             yield
         except BaseException as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            self.left_out.append({"trial": number, "seed": seed, "reason": reason})
+            if len(self.trials) <= number:
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                self.left_out.append({**self._running, "reason": reason})
             raise
+        finally:
+            self._running = None
 
     def film(self, trial: Trial, frames: Sequence[Moment], rate_hz: float) -> None:
         """Write the video of a trial that `add` then keeps; its name says how it ended."""
         stem = f"trial_{trial.number:03d}_seed_{trial.seed}"
-        for unkept in self.out.glob(
-            f"{stem}_*.webm"
-        ):  # of a try that was left out: its row was never written
-            unkept.unlink()
+        for unkept in self.out.glob(f"{stem}_*.webm"):
+            unkept.unlink()  # of a try that was left out: its row was never written
         partial = self.out / f".{stem}.webm"
         write_video(partial, frames, rate_hz, trial.outcome)
         partial.replace(self.out / f"{stem}_{trial.outcome}.webm")
@@ -100,6 +106,7 @@ class TrialResults:
         """Keep a finished trial."""
         self.trials.append(trial)
         write_csv(self.out / ROWS, self.trials, self._settings["mode"])
+        self._running = None
         self.write()
 
     def write(self) -> None:
@@ -122,6 +129,7 @@ class TrialResults:
             "starved": sum(trial.starved for trial in self.trials),
             "refused": sum(trial.refused for trial in self.trials),
             "left_out": self.left_out,
+            "running": self._running,
             **self._settings,
             "commands": self._commands,
             "versions": self._versions,
