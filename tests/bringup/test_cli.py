@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from mivla_bringup import cli
 from mivla_bringup.launcher.packages import find_share
+
+POLICY = Path(__file__).parents[2] / "models" / "piper_move_bottle"
 
 
 def mivla(*words: str) -> subprocess.CompletedProcess[str]:
@@ -40,7 +43,6 @@ def test_asking_for_help_imports_no_command():
         ["fly"],
         ["launch"],
         ["trials", "--trials", "0"],
-        ["trials", "--mode", "odd"],
         ["finetune"],
         ["pretrain"],
     ],
@@ -62,7 +64,9 @@ def test_a_wrong_command_line_ends_with_2_and_the_usage(words, capsys):
         (["launch", "piper.launch.yaml", "sim:=perhaps"], "expected true or false, found 'perhaps'"),
         (["launch", "piper.launch.yaml", "network:=true"], "interface: expected one of"),
         (["launch", "piper.launch.yaml", "network:=true", "interface:=no7"], "got no7"),
-        (["trials", "--policy", "/no/such/policy"], "/no/such/policy: expected a policy's folder"),
+        (["trials", "--policy", "/no/such/policy"], "expected a file of a policy, found no such folder"),
+        (["finetune", "--out", str(POLICY)], "holds a finished policy (model.safetensors)"),
+        (["pretrain", "--out", str(POLICY)], "holds a finished policy (model.safetensors)"),
     ],
 )
 def test_a_refusal_is_one_line_that_says_what_to_do_and_ends_with_2(words, expected, capsys):

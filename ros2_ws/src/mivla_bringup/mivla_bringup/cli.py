@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
+from mivla_bringup.interruption import Interrupted, interruptible
 from mivla_drivers.errors import MivlaError
 
 COMMANDS = {
@@ -25,7 +27,6 @@ COMMANDS = {
     "bench": "measure latency, jitter, CPU and memory",
 }
 REFUSED = 2  # exit code of a request that cannot be met, as argparse's own
-INTERRUPTED = 130  # 128 + SIGINT
 NOBODY_READS = 141  # 128 + SIGPIPE
 
 
@@ -34,12 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = _parse(words)
     try:
-        return args.run(args)
+        with interruptible():
+            return args.run(args)
     except MivlaError as error:
         print(f"mivla: {error}", file=sys.stderr)
         return REFUSED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except Interrupted as interruption:
+        return interruption.code
+    except KeyboardInterrupt:  # outside the main thread's reach
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         return NOBODY_READS
     finally:
@@ -47,10 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _flush() -> None:
-    """Flush what was printed; where nobody reads it (`mivla ... | head`), Python must not complain."""
+    """Flush what was printed; where nobody reads it any more (`mivla ... | head`), Python must not complain."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -17,6 +17,7 @@ from mivla_bringup.bench.machine import describe
 from mivla_bringup.bench.random_policy import write_random_policy
 from mivla_bringup.bench.rows import Row, table, write_json
 from mivla_bringup.bench.training import measure_training
+from mivla_bringup.commands.values import positive
 from mivla_drivers.contract import RobotContract, load_contract
 
 DEFAULT_POLICY = Path("models/piper_move_bottle")
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--robot", default="piper", help="robot's name (%(default)s)")
     add("--policy", type=Path, metavar="DIR", help=f"({DEFAULT_POLICY}; random weights where there is none)")
     add("--out", type=Path, default=Path("build/bench.json"), metavar="FILE", help="results (%(default)s)")
-    add("--seconds", type=float, default=20.0, help="how long the bringup is watched (%(default)s)")
+    add("--seconds", type=positive(float), default=20.0, help="how long the bringup is watched (%(default)s)")
     add("--only", nargs="+", choices=list(SECTIONS), metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     add(
         "--full",

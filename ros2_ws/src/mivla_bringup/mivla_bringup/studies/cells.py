@@ -16,10 +16,11 @@ from mivla_bringup.studies.data import StudyData
 from mivla_bringup.studies.plan import PRETRAININGS, Cell, Scale
 from mivla_bringup.studies.results import Row, write_rows
 from mivla_drivers.simulation.lockstep import Lockstep
-from mivla_policy.checkpoint import URDF, load_policy_folder, save_policy
+from mivla_policy.checkpoint import load_policy_folder, save_policy
 from mivla_policy.data.mutual_frames import FROM_HUMAN, MutualFrames, statistics_of
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.policies.mivla import load_mivla
+from mivla_policy.policy_folder import URDF
 from mivla_policy.training.mutual import OBJECTIVES, MutualConfig
 from mivla_policy.training.pretrain_mutual import pretrain
 from mivla_policy.training.runs import language_tokens

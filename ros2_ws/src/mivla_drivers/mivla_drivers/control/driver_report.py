@@ -65,7 +65,8 @@ def describe(
     warnings: tuple[str, ...] = ()
     values = dict(values)
     if measurement is not None:
-        warnings = measurement.warnings
+        # While motors come up, the arm says what is not yet so; what lasts is told once they have power.
+        warnings = () if mode is Mode.ENABLING else measurement.warnings
         if mode in (Mode.STOPPED, Mode.FAULT):
             warnings += tuple(fault for fault in measurement.faults if fault not in reason)
         values["motors_enabled"] = measurement.enabled

@@ -32,7 +32,7 @@ from mivla_drivers.control.driver_thread import DriverThread
 from mivla_drivers.control.feedback_monitor import STALE_S
 from mivla_drivers.control.target_selector import SOURCES
 from mivla_drivers.conversions import action_chunk, diagnostic_message, joint_state_message
-from mivla_drivers.errors import CommandRefused, ContractError, HardwareError, MivlaError
+from mivla_drivers.errors import CommandRefused, ContractError, EmulatorMissing, HardwareError, MivlaError
 from mivla_drivers.hardware.bus_lock import BusTaken
 from mivla_drivers.nodes.spin import spin
 
@@ -40,6 +40,7 @@ DIAGNOSTICS_PERIOD_S = 0.5
 TICK_S = 0.05
 RETRY_S = 1.0
 GIL_TURN_S = 0.0005  # the control thread must get its turn while messages are being parsed
+EMULATOR_START_S = 15.0  # a simulator that starts beside the driver may take so long
 PARAMETERS = {
     "robot": "piper",
     "bus": "",
@@ -63,6 +64,8 @@ class DriverNode(LifecycleNode):
             self.declare_parameter(name, value)
         self._driver: DriverThread | None = None
         self._failure: MivlaError | None = None
+        self._reported: tuple[str, bool] | None = None
+        self._patient_until = time.monotonic() + EMULATOR_START_S
         self._enabling: list[Future] = []
         self._said: tuple[object, ...] = ()
         self._source = "none"  # as the driver last told it
@@ -88,11 +91,21 @@ class DriverNode(LifecycleNode):
             self._contract = load_contract(self._value("robot"), self._value("bus"))
             self._driver = DriverThread(self._contract, self._publish)
         except (ContractError, HardwareError) as error:
-            if str(error) != str(self._failure):
-                self.get_logger().error(str(error))
             self._failure = error
+            self._report_failure(error)
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
+
+    def _report_failure(self, error: MivlaError) -> None:
+        """Log it once; that no emulator is there yet is no error while one may be starting beside this node."""
+        awaited = isinstance(error, EmulatorMissing) and time.monotonic() < self._patient_until
+        if (str(error), awaited) == self._reported:
+            return
+        self._reported = (str(error), awaited)
+        if awaited and self._value("autostart"):
+            self.get_logger().info(f"waiting for the emulator: {error}")
+        else:
+            self.get_logger().error(str(error))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the control thread; motors are commanded only after ~/enable."""
