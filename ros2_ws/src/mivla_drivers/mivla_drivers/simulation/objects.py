@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pybullet
 
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.simulation.scene import PAD_RADIUS_M, BottleShape, Clutter
 
 TABLE_HALF_SIZE_M = (0.45, 0.6, 0.02)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Generic
 
 import numpy as np
-import pybullet
 
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.simulation import objects
 from mivla_drivers.simulation.scene import AnyScene, Scene

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import pybullet
-
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.simulation.objects import CAP_HEIGHT_M, PAD_COLOUR
 from mivla_drivers.simulation.scene import BOTTLE_HEIGHT_M, BOTTLE_RADIUS_M, PAD_RADIUS_M
 
