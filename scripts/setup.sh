@@ -88,8 +88,9 @@ if [[ ! -x $venv/bin/python || "$(version_of $venv/bin/python)" != "$version" ]]
     stage "making $venv with Python $version"
     "$python" -m venv --clear "${options[@]}" "$venv" || fail "$python could not make $PWD/$venv; its own message stands above"
 fi
+# Without --use-pep517, an older pip runs `setup.py develop`, which obeys the script_dir that ros2 run wants.
 pip_install() {
-    "$venv/bin/python" -m pip --quiet --disable-pip-version-check install "$@" \
+    "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --use-pep517 "$@" \
         || fail "pip could not install ($*); its own message stands above. Run this again: what is there is kept"
 }
 
@@ -122,8 +123,7 @@ fi
 stage "installing mivla_drivers, mivla_policy, mivla_bringup"
 editable=()
 for package in "${packages[@]}"; do editable+=(-e "$package"); done
-# Without --use-pep517, an older pip runs `setup.py develop`, which obeys the script_dir that ros2 run wants.
-pip_install --no-deps --no-build-isolation --use-pep517 "${editable[@]}"
+pip_install --no-deps --no-build-isolation "${editable[@]}"
 
 installed=$("$venv/bin/mivla" --version 2>&1) || fail "everything is installed, but $venv/bin/mivla does not run: $installed"
 echo "$wanted" >"$stamp"
