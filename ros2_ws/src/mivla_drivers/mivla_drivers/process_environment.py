@@ -58,7 +58,9 @@ def _move_unwritable_folders() -> None:
         "MPLCONFIGDIR": Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "matplotlib",
         "XDG_CACHE_HOME": home / ".cache",
     }
-    moved = [name for name, folder in usual.items() if not os.environ.get(name) and not _writable(folder)]
+    moved = [
+        name for name, folder in usual.items() if not os.environ.get(name) and not _writable(folder, home)
+    ]
     if not moved:
         return
     instead = runtime_folder()
@@ -72,9 +74,11 @@ def _move_unwritable_folders() -> None:
     )
 
 
-def _writable(folder: Path) -> bool:
-    """Whether `folder` can be written, or made."""
+def _writable(folder: Path, home: Path) -> bool:
+    """Whether `folder` can be written, or made; a home that does not exist is not made."""
     try:
+        if home in folder.parents and not home.is_dir():
+            return False
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
     except OSError:  # a parent that this user may not even look into
