@@ -14,6 +14,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.process_environment import prepare
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 
@@ -26,8 +27,10 @@ def spin(make_node: Callable[[], AnyNode], close: Callable[[AnyNode], None]) -> 
     rclpy's own signal handlers would take the ROS graph away first, and a second Ctrl-C the rest.
     """
     try:
+        prepare()
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # RCLError: a parameter file that is no YAML, a word that ROS does not know
+    # RuntimeError is RCLError: a parameter file that is no YAML, a word that ROS does not know.
+    except (MivlaError, RuntimeError) as error:
         print(f"mivla: {error}", file=sys.stderr)
         return 1
     for number in (

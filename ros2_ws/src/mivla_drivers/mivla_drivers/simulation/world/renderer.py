@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pybullet
 from scipy.spatial.transform import Rotation
 
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.contract import Camera
 from mivla_drivers.errors import ContractError
 from mivla_drivers.simulation.world.base_scene import Light
