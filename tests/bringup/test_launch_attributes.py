@@ -124,10 +124,12 @@ def accepted(folder: Path, action: str) -> bool:
     file.write_text(f"launch:\n- {action}\n")
     try:
         read_checked(file)
-    except LaunchError as refusal:
-        assert str(refusal).startswith(f"{file}:2: "), refusal
-        return False
-    return True
+    except LaunchError as error:
+        refusal = str(error)
+    else:
+        return True
+    assert refusal.startswith(f"{file}:2: ")
+    return False
 
 
 @pytest.mark.parametrize(("action", "key"), ATTRIBUTES, ids=lambda word: word)

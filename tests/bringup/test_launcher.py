@@ -353,7 +353,7 @@ def test_the_simulated_bringup_starts_simulator_driver_and_policy_on_an_emulated
     simulator, driver, policy = plan_launch(PIPER, {"sim": "true"}).processes
     assert [simulator.name, driver.name, policy.name] == ["simulator", "driver", "policy"]
     for node in (simulator, driver):
-        assert 'bus:="emulated:piper"' in node.command
+        assert 'argument.bus:="emulated:piper"' in node.command
         assert node.required
     for node in (simulator, driver, policy):
         assert "__ns:=/piper" in node.command
@@ -363,7 +363,43 @@ def test_the_real_bringup_starts_a_camera_that_comes_again_and_keeps_the_contrac
     camera, driver, _ = plan_launch(PIPER, {}).processes
     assert camera.name == "camera"
     assert camera.respawn
-    assert 'bus:=""' in driver.command
+    assert 'argument.bus:=""' in driver.command
+
+
+@pytest.mark.parametrize("sim", ["true", "false"])
+def test_an_argument_that_is_not_given_overrules_no_parameter_file(sim):
+    """But for the bus of a simulated bringup, and whether it is one."""
+    plan = plan_launch(PIPER, {"sim": sim, "record": "true"})
+    given = {"argument.simulated"} | ({"argument.bus"} if sim == "true" else set())
+    for process in plan.processes:
+        words = process.command
+        parameters = [words[i + 1].partition(":=") for i, word in enumerate(words) if word == "-p"]
+        assert parameters
+        for name, _, value in parameters:
+            assert name.startswith("argument.")
+            assert value == '""' or name in given
+
+
+def test_a_given_argument_goes_to_every_node_that_knows_it():
+    plan = plan_launch(PIPER, {"sim": "true", "record": "true", "task": "x", "robot": "y"})
+    takers = {p.name: {w for w in p.command if w.startswith("argument.")} for p in plan.processes}
+    assert all('argument.robot:="y"' in words for words in takers.values())
+    assert {name for name, words in takers.items() if 'argument.task:="x"' in words} == {
+        "simulator",
+        "recorder",
+    }
+
+
+def test_a_parameter_file_comes_on_top_of_the_shipped_one(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("{}")
+    shipped = str(PIPER.parents[1] / "params" / "piper.yaml")
+    for process in plan_launch(PIPER, {"params_file": str(mine)}).processes:
+        words = process.command
+        files = [words[i + 1] for i, word in enumerate(words) if word == "--params-file"]
+        assert files == [shipped, str(mine)]
+        assert process.environment["MIVLA_PARAMS_FILE"] == str(mine)
+        assert process.environment["MIVLA_END_WITH_PARENT"] == "1"
 
 
 @pytest.mark.parametrize("sim", ["true", "false"])

@@ -69,6 +69,11 @@ class Policy:
         self._mask = torch.from_numpy(self._known).to(self._device)
         self.reset(seed)
 
+    @property
+    def horizon(self) -> int:
+        """How many policy periods a chunk covers."""
+        return self._model.config.decoder.horizon
+
     def reset(self, seed: int) -> None:
         """Start the noise again from `seed`."""
         self._generator = torch.Generator().manual_seed(seed)

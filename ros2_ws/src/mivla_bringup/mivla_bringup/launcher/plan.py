@@ -1,7 +1,7 @@
 """From a launch file and its arguments to the processes it asks for; starts nothing.
 
-The subset of ROS 2's launch format that is understood stands in `attributes.ACTION_KEYS`; its meaning, scoping included,
-is that of `ros2 launch`. Anything else is an error that names file, line and key.
+The subset of ROS 2's launch format that is understood stands in `attributes.ACTION_KEYS`; its meaning, scoping
+included, is that of `ros2 launch`. Anything else is an error that names file, line and key.
 """
 
 from __future__ import annotations

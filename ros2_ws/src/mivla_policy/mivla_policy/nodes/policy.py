@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
@@ -25,14 +24,39 @@ from mivla_drivers.conversions import (
     stamp_seconds,
     trajectory_message,
 )
-from mivla_drivers.errors import MivlaError
+from mivla_drivers.errors import DataError, MivlaError
+from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
 from mivla_drivers.trajectory import ActionChunk
 from mivla_policy.observation import Observation, ObservationBuffer, ObservationMissing
 from mivla_policy.policy import load_policy
+from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
 
 IDLE_S = 0.01
 REFUSAL_SHOWN_S = 1.0
+
+
+def _require_device(device: str) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises:
+        DataError: it is none of PyTorch's names, or there is no such card.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DataError(f"expected cpu, cuda or cuda:N of this machine, got {device!r}: {error}") from None
+
+
+PARAMETERS = {
+    "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
+    "model": ParameterSpec(
+        DEFAULT_POLICY, "a policy's folder, or the name of a shipped one", check=find_model
+    ),
+    "replan_steps": ParameterSpec(8, "policy periods from one plan to the next", minimum=1),
+    "threads": ParameterSpec(1, "of PyTorch and ONNX Runtime", minimum=1, maximum=256),
+    "device": ParameterSpec("cpu", "cpu, cuda or cuda:N", check=_require_device),
+}
 
 
 class PolicyNode(Node):
@@ -44,20 +68,16 @@ class PolicyNode(Node):
 
     def __init__(self) -> None:
         super().__init__("policy")
-        read_only = ParameterDescriptor(read_only=True)
-        for name, default in (
-            ("robot", "piper"),
-            ("model", ""),
-            ("replan_steps", 8),
-            ("threads", 1),
-            ("device", "cpu"),
-        ):
-            self.declare_parameter(name, default, read_only)
+        declare(self, PARAMETERS)
         self._contract = load_contract(self._value("robot"))
         torch.set_num_threads(self._value("threads"))  # the others belong to cameras and driver
+        folder = find_model(self._value("model"))
         self._policy = load_policy(
-            self._value("model"), self._contract, device=self._value("device"), threads=self._value("threads")
+            folder, self._contract, device=self._value("device"), threads=self._value("threads")
         )
+        # After a whole chunk without another the driver has nothing to play.
+        longest = ParameterSpec(1, "", maximum=self._policy.horizon)
+        longest.require("replan_steps", self._value("replan_steps"))
         self._buffer = ObservationBuffer(self._contract)
         self._lock = threading.Lock()
         self._waiting_for = ""  # why there is no observation to plan from
@@ -79,7 +99,7 @@ class PolicyNode(Node):
             )
         self.create_timer(0.5, self._report)
         self._thread.start()
-        self.get_logger().info(f"policy ready: {self._value('model')}")
+        self.get_logger().info(f"policy ready: {folder}")
 
     def close(self) -> None:
         """End the policy's thread after the chunk under way."""
