@@ -23,7 +23,7 @@ from mivla_drivers.emulation.piper_arm import PiperArm
 from mivla_drivers.emulation.plant import KinematicPlant
 from mivla_drivers.network import claimed_domain, ros_environment
 from mivla_drivers.nodes.parent import VARIABLE
-from mivla_drivers.trajectory import ActionChunk
+from mivla_drivers.control.trajectory import ActionChunk
 
 CHILD = """
 import signal, sys, time

@@ -12,12 +12,12 @@ from typing import Protocol
 import numpy as np
 
 from mivla_drivers.contract import RobotContract
-from mivla_drivers.gate import SafetyGate
+from mivla_drivers.control.safety_gate import SafetyGate
+from mivla_drivers.control.trajectory import ActionChunk, TrajectoryPlayer
 from mivla_drivers.simulation.renderer import render
 from mivla_drivers.simulation.scene import Scene
 from mivla_drivers.simulation.task import MoveBottleOntoPad
 from mivla_drivers.simulation.world import World
-from mivla_drivers.trajectory import ActionChunk, TrajectoryPlayer
 from mivla_policy.observation import Observation
 
 

@@ -17,6 +17,7 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers.contract import Camera, load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import (
     diagnostic_message,
     image_array,
@@ -27,7 +28,6 @@ from mivla_drivers.conversions import (
 from mivla_drivers.errors import DataError, MivlaError
 from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
-from mivla_drivers.trajectory import ActionChunk
 from mivla_policy.observation import Observation, ObservationBuffer, ObservationMissing
 from mivla_policy.policy import load_policy
 from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
