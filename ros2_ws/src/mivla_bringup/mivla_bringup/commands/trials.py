@@ -20,6 +20,7 @@ from mivla_bringup.trials.video import write_video
 from mivla_drivers import network
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.simulation.task import MoveBottleOntoPad
+from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
 
 INSTRUCTIONS = {MoveBottleOntoPad.name: MoveBottleOntoPad.instruction}
 LOG_LINES_SHOWN = 12
@@ -41,7 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="trial i furnishes its scene with S + i (%(default)s)",
     )
     add("--mode", choices=("easy", "hard"), default="easy", help="(%(default)s)")
-    add("--policy", type=Path, default="models/piper_move_bottle", metavar="DIR", help="(%(default)s)")
+    add(
+        "--policy",
+        type=Path,
+        default=DEFAULT_POLICY,
+        metavar="DIR",
+        help="or a shipped one's name (%(default)s)",
+    )
     add("--out", type=Path, default="build/trials", metavar="DIR", help="results; replaced (%(default)s)")
     add(
         "--time-limit",
@@ -56,12 +63,10 @@ def run(args: argparse.Namespace) -> int:
     """Run the trials and print their table; 0 however well the policy did.
 
     Raises:
-        TrialError: the policy is missing; or simulator, driver or policy refuses, falls silent or ends.
+        DataError: the policy is missing.
+        TrialError: simulator, driver or policy refuses, falls silent or ends.
     """
-    if not args.policy.is_dir():
-        raise TrialError(
-            f"--policy {args.policy}: expected a policy's folder, found none; see `mivla finetune`"
-        )
+    find_model(args.policy)
     contract = load_contract(args.robot)
     _clear(args.out)
     with ExitStack() as stack:
@@ -114,7 +119,7 @@ def _bringup(args: argparse.Namespace, log: TextIO) -> Launch:
         "mode": args.mode,
         "seed": str(args.seed),
         "feedback_rate_hz": FEEDBACK_RATE_HZ,
-        "model": str(args.policy.resolve()),
+        "model": str(find_model(args.policy).resolve()),
     }
     plan = plan_launch(find_launch_file(f"{args.robot}.launch.yaml"), arguments)
     return Launch(plan.processes, say=lambda line: print(line, file=log))

@@ -24,8 +24,8 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from mivla_drivers.contract import load_contract
-from mivla_drivers.conversions import diagnostic_message
 from mivla_drivers.control.target_selector import SOURCES
+from mivla_drivers.conversions import diagnostic_message
 from mivla_drivers.errors import DataError
 from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
