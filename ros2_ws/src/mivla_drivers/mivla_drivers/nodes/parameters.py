@@ -66,7 +66,7 @@ class ParameterSpec:
             raise ParameterError(f"{name}: expected {TYPES[type(self.default)]}, got {value!r}")
         if self.choices and value not in self.choices:
             raise ParameterError(f"{name}: expected one of {list(self.choices)}, got {value!r}")
-        if type(value) in (int, float) and not self._holds(value):
+        if type(value) is not bool and isinstance(value, int | float) and not self._holds(value):
             raise ParameterError(f"{name}: expected {self._bounds()}, got {value}")
         if self.check is not None:
             try:
@@ -121,7 +121,7 @@ def declare(node: Node, specs: Mapping[str, ParameterSpec]) -> None:
 
 def unknown_parameters(node: Node) -> list[str]:
     """Parameters that somebody set and this node does not have: a wrong name, which ROS ignores."""
-    given = node._parameter_overrides  # rclpy tells it no other way
+    given: Mapping[str, Parameter] = node._parameter_overrides  # rclpy tells it no other way
     ours = (ARGUMENT, "qos_overrides.")
     return sorted(name for name in given if not (node.has_parameter(name) or name.startswith(ours)))
 
@@ -148,15 +148,17 @@ def _declared(node: Node, name: str, spec: ParameterSpec) -> Any:
     try:
         return node.declare_parameter(name, spec.default, descriptor).value
     except InvalidParameterTypeException:
-        given = node._parameter_overrides[name].value
+        given: Any = node._parameter_overrides[name].value
         raise ParameterError(f"{name}: expected {TYPES[type(spec.default)]}, got {given!r}") from None
 
 
 def _argument(node: Node, name: str) -> str:
     """The text that a launch file gave for a parameter, empty for none."""
-    given = node.declare_parameter(ARGUMENT + name, "", ParameterDescriptor(dynamic_typing=True)).value
+    declared: Parameter = node.declare_parameter(
+        ARGUMENT + name, "", ParameterDescriptor(dynamic_typing=True)
+    )
     node.undeclare_parameter(ARGUMENT + name)
-    return str(given)
+    return str(declared.value)
 
 
 def _require_clock(node: Node) -> None:
