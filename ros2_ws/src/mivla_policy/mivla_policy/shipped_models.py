@@ -26,8 +26,7 @@ def find_model(name: str | Path) -> Path:
     if str(name) in shipped:
         return shipped[str(name)]
     raise DataError(
-        f"model: expected a policy's folder or one of {sorted(shipped)}, found no {str(name) or 'name'} "
-        f"in {Path.cwd()}"
+        f"{str(name) or 'no name'}: expected a policy's folder or one of {sorted(shipped)}, found none in {Path.cwd()}"
     )
 
 
