@@ -58,6 +58,7 @@ def test_a_wrong_command_line_ends_with_2_and_the_usage(words, capsys):
         (["launch", "no_such.launch.yaml"], "piper.launch.yaml"),
         (["launch", "/no/such.launch.yaml"], "expected a launch file, found none"),
         (["launch", "piper.launch.yaml", "sim=true"], "argument 'sim=true': expected name:=value"),
+        (["launch", "piper.launch.yaml", "bus:="], "argument 'bus:=': expected name:=value"),
         (["launch", "piper.launch.yaml", "sum:=true"], "argument 'sum': expected one of"),
         (["launch", "piper.launch.yaml", "sim:=perhaps"], "expected true or false, found 'perhaps'"),
         (["launch", "piper.launch.yaml", "network:=true"], "interface: expected one of"),

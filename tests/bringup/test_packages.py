@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,20 @@ def test_every_data_file_lies_below_its_package_as_colcon_wants_it():
             for source in sources:
                 assert not source.startswith(("/", ".."))
                 assert (SOURCES / package / source).is_file()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd")
+def test_the_systemd_unit_is_one_that_systemd_reads(tmp_path):
+    """Its paths and its user are examples, so they are replaced by some that are here."""
+    unit = (Path(__file__).parents[2] / "scripts" / "mivla-piper.service").read_text()
+    for example, here in {
+        "/opt/mivla/.venv/bin/mivla": "/bin/true",
+        "=/opt/mivla": "=/tmp",
+        "=robot": "=root",
+    }.items():
+        assert example in unit
+        unit = unit.replace(example, here)
+    file = tmp_path / "mivla-piper.service"
+    file.write_text(unit)
+    done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -43,7 +43,7 @@ REFUSED = {
     ("driver", "joint_state_rate_hz"): [0.0, -1.0, math.nan, math.inf, 1000.1],
     ("simulator", "task"): ["make_coffee", ""],
     ("simulator", "mode"): ["medium", ""],
-    ("simulator", "seed"): [-1],
+    ("simulator", "seed"): [-1, 2**63],
     ("simulator", "feedback_rate_hz"): [0.0, -200.0, math.nan, math.inf, 1e6],
     ("recorder", "source"): ["none", "foo", ""],
     ("recorder", "task"): ["", "a/b", "../up", ".hidden"],

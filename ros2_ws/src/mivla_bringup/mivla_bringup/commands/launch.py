@@ -82,12 +82,12 @@ def parse_arguments(words: list[str]) -> dict[str, str]:
     """`name:=value` words as a mapping.
 
     Raises:
-        LaunchError: a word has another form.
+        LaunchError: a word has another form; `ros2 launch` takes no empty value either.
     """
     arguments = {}
     for word in words:
         name, separator, value = word.partition(":=")
-        if not separator or not name:
+        if not separator or not name or not value:
             raise LaunchError(f"argument {word!r}: expected name:=value")
         arguments[name] = value
     return arguments

@@ -22,6 +22,7 @@ from mivla_drivers.errors import MivlaError
 
 ARGUMENT = "argument."
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+LARGEST = 2**63  # ROS 2's own bound of a whole number, and no quantity here comes near it
 TYPES = {
     bool: "true or false",
     int: "a whole number",
@@ -89,6 +90,7 @@ class ParameterSpec:
     def _holds(self, value: float) -> bool:
         return (
             math.isfinite(value)
+            and abs(value) < LARGEST
             and (self.above is None or value > self.above)
             and (self.minimum is None or value >= self.minimum)
             and (self.maximum is None or value <= self.maximum)
