@@ -16,15 +16,20 @@ from mivla_drivers.nodes.parameters import ParameterError
 from mivla_drivers.nodes.spin import ENDING, require_environment
 
 QUIET_NODE = """
+import os, time
 from rclpy.node import Node
 from mivla_drivers.nodes.spin import spin
+
+def close(node):
+    time.sleep(1.0 if "MIVLA_TEST_SLOW" in os.environ else 0.0)
+    print("closed", flush=True)
 
 def make():
     node = Node("quiet")
     print("here", flush=True)
     return node
 
-raise SystemExit(spin(make, lambda node: print("closed", flush=True)))
+raise SystemExit(spin(make, close))
 """
 
 
@@ -57,6 +62,17 @@ def quiet_node():
 def test_a_node_to_which_nothing_happens_ends_at_once_on_a_signal(quiet_node, number):
     process = quiet_node()
     process.send_signal(number)
+    output, _ = process.communicate(timeout=5)
+    assert output == "closed\n"
+    assert process.returncode == 0
+
+
+def test_further_signals_do_not_cut_the_closing_short(quiet_node):
+    process = quiet_node(MIVLA_TEST_SLOW="1")
+    for number in (*ENDING, *ENDING):
+        process.send_signal(number)
+    time.sleep(0.7)
+    process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=5)
     assert output == "closed\n"
     assert process.returncode == 0

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
@@ -41,8 +42,9 @@ def spin(make_node: Callable[[], AnyNode], close: Callable[[AnyNode], None]) -> 
     node = None
     executor = None
     code = 0
+    signals = _Signals()
     try:
-        _heed_signals()
+        signals.heed()
         end_with_parent()
         require_environment(os.environ)
         _init()
@@ -58,8 +60,8 @@ def spin(make_node: Callable[[], AnyNode], close: Callable[[AnyNode], None]) -> 
         print(f"mivla: {error}", file=sys.stderr)
         code = 1
     finally:
-        for number in ENDING:
-            signal.signal(number, signal.SIG_IGN)
+        with suppress(Ending):  # one that comes right now; there is none after it
+            signals.ignore()
         if node is not None:
             close(node)
         if executor is not None:
@@ -100,13 +102,24 @@ def _made(make_node: Callable[[], AnyNode]) -> AnyNode:
     return node
 
 
-def _heed_signals() -> None:
-    """End on a signal, a closed terminal included, except where `nohup` asked for deafness to that."""
-    for number in ENDING:
-        # A shell starts what runs in its background deaf to Ctrl-C, but a launcher ends its nodes with it.
-        if number is signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _end)
+class _Signals:
+    """Raises `Ending` on the first signal of `ENDING`: a second one must not cut the braking short."""
 
+    def __init__(self) -> None:
+        self._ended = False
 
-def _end(number: int, _: FrameType | None) -> None:
-    raise Ending(f"on {signal.Signals(number).name}")
+    def heed(self) -> None:
+        """End on a signal, a closed terminal included, except where `nohup` asked for deafness to that."""
+        for number in ENDING:
+            # A shell starts what runs in its background deaf to Ctrl-C, but a launcher ends its nodes with it.
+            if number is signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._end)
+
+    def ignore(self) -> None:
+        """Raise nothing from here on."""
+        self._ended = True
+
+    def _end(self, number: int, _: FrameType | None) -> None:
+        if not self._ended:
+            self._ended = True
+            raise Ending(f"on {signal.Signals(number).name}")
