@@ -399,7 +399,7 @@ def test_an_unknown_robot_ends_with_a_message(operator):
     driver = operator.start_driver(robot="toaster")
     operator.wait(lambda: driver.poll() is not None)
     assert driver.returncode == 1
-    assert "mivla: toaster: expected a robot of" in driver.log.read_text()
+    assert "mivla: robot: toaster: expected a robot of" in driver.log.read_text()
 
 
 def test_a_killed_driver_leaves_the_bus_free(driving):

@@ -28,6 +28,7 @@ from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.simulation.task import Task
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_reference
 from mivla_policy.policy_folder import WEIGHTS, check_policy_folder
+from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
 
 LOG_LINES_SHOWN = 12
 # A real arm sends its joints 200 times a second; half of that leaves two cores enough for everything else.
@@ -39,7 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "trials": 10,
     "seed": 1000,
     "mode": "easy",
-    "policy": Path("models/piper_move_bottle"),
+    "policy": DEFAULT_POLICY,
     "time_limit": 30.0,
 }
 
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--trials", "how many", type=positive(int), metavar="N")
     add("--seed", "seed of the first scene; the next one has S + 1", type=not_negative(int), metavar="S")
     add("--mode", "easy, hard or another condition of the task")
-    add("--policy", "", type=Path, metavar="DIR")
+    add("--policy", "a policy's folder, or a shipped one's name", metavar="DIR")
     add("--time-limit", "of a trial", type=positive(float), metavar="SECONDS")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help=f"results; one that has some is refused ({RUNS}/DATE)"
@@ -82,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     task = load_task(args.task)
     task.check_condition(args.mode)
     contract = load_contract(args.robot)
+    args.policy = find_model(args.policy)
     check_policy_folder(args.policy, contract)
     plan = _bringup(args, contract)
     if not args.resume:
@@ -115,7 +117,7 @@ def _fill_in(args: argparse.Namespace, out: Path) -> None:
     for name, default in DEFAULTS.items():
         if getattr(args, name) is None:
             value = found.get("time_limit_s" if name == "time_limit" else name, default)
-            setattr(args, name, Path(value) if name == "policy" else value)
+            setattr(args, name, value)
 
 
 def settings(args: argparse.Namespace, contract: RobotContract) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 In: `policy/joint_trajectory`, `teleop/joint_trajectory`. Out: `joint_states`, `/diagnostics`. Parameter:
 `command_source`, which a stop, a fault and silence set to "none". Services: `~/enable` gives power and holds;
 `~/stop` brakes and holds with powered motors; `~/home`; `~/disable` cuts power and the arm FALLS, so it is
-refused until `~/stop` was called. On SIGINT and SIGTERM the arm brakes, and its firmware goes on holding it.
+refused until `~/stop` was called. On SIGINT, SIGTERM, SIGHUP and SIGQUIT, and when its launcher dies, the arm
+brakes, and its firmware goes on holding it.
 All this is no emergency stop: a robot needs one in hardware.
 """
 
@@ -16,7 +17,6 @@ from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -25,7 +25,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from mivla_drivers.contract import load_contract
+from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.control.driver import Driver
 from mivla_drivers.control.driver_report import Diagnostics, Mode, StepReport
 from mivla_drivers.control.driver_thread import DriverThread
@@ -34,6 +34,7 @@ from mivla_drivers.control.target_selector import SOURCES
 from mivla_drivers.conversions import action_chunk, diagnostic_message, joint_state_message
 from mivla_drivers.errors import CommandRefused, ContractError, EmulatorMissing, HardwareError, MivlaError
 from mivla_drivers.hardware.bus_lock import BusTaken
+from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
 
 DIAGNOSTICS_PERIOD_S = 0.5
@@ -42,11 +43,16 @@ RETRY_S = 1.0
 GIL_TURN_S = 0.0005  # the control thread must get its turn while messages are being parsed
 EMULATOR_START_S = 15.0  # a simulator that starts beside the driver may take so long
 PARAMETERS = {
-    "robot": "piper",
-    "bus": "",
-    "command_source": "none",
-    "autostart": False,
-    "joint_state_rate_hz": 50.0,
+    "robot": ParameterSpec(
+        "piper", "a robot's name or the path of a robot.yaml", fixed=False, check=load_contract
+    ),
+    "bus": ParameterSpec("", "the arm's bus; empty takes the contract's", fixed=False),
+    "simulated": ParameterSpec(False, "speak on no bus but an emulated one"),
+    "command_source": ParameterSpec("none", "who moves the robot", choices=tuple(SOURCES), fixed=False),
+    "autostart": ParameterSpec(False, "configure, activate and enable the motors at the start", fixed=False),
+    "joint_state_rate_hz": ParameterSpec(
+        50.0, "how often joint_states is published [Hz]", above=0.0, maximum=1000.0, fixed=False
+    ),
 }
 SERVICES: dict[str, Callable[[Driver], None]] = {
     "stop": Driver.stop,
@@ -60,8 +66,7 @@ class DriverNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("driver")
-        for name, value in PARAMETERS.items():
-            self.declare_parameter(name, value)
+        declare(self, PARAMETERS)
         self._driver: DriverThread | None = None
         self._failure: MivlaError | None = None
         self._reported: tuple[str, bool] | None = None
@@ -70,7 +75,6 @@ class DriverNode(LifecycleNode):
         self._said: tuple[object, ...] = ()
         self._source = "none"  # as the driver last told it
         self._next_diagnostics = self._next_joint_state = 0.0
-        self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
         waiting = MutuallyExclusiveCallbackGroup()  # in the node's own, it would lock out all others
         self.create_service(Trigger, "~/enable", self._enable, callback_group=waiting)
@@ -89,6 +93,8 @@ class DriverNode(LifecycleNode):
         """Read the contract and open the bus; fails with a message where either cannot be done."""
         try:
             self._contract = load_contract(self._value("robot"), self._value("bus"))
+            if self._value("simulated"):
+                require_emulated(self._contract)
             self._driver = DriverThread(self._contract, self._publish)
         except (ContractError, HardwareError) as error:
             self._failure = error
@@ -249,24 +255,25 @@ class DriverNode(LifecycleNode):
     def _value(self, name: str) -> Any:
         return self.get_parameter(name).value
 
-    def _check_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        for parameter in parameters:
-            if parameter.name == "command_source" and parameter.value not in SOURCES:
-                reason = f"command_source: expected one of {list(SOURCES)}, got {parameter.value!r}"
-                return SetParametersResult(successful=False, reason=reason)
-            if parameter.name == "joint_state_rate_hz" and not 0 < parameter.value <= 1000:
-                reason = f"joint_state_rate_hz: expected above 0 and at most 1000, got {parameter.value}"
-                return SetParametersResult(successful=False, reason=reason)
-        return SetParametersResult(successful=True)
-
     def _apply_parameters(self, parameters: list[Parameter]) -> None:
         for parameter in parameters:
             if parameter.name == "command_source":
                 self._ask(partial(Driver.select_source, name=parameter.value))
 
 
+def require_emulated(contract: RobotContract) -> None:
+    """Refuse a real bus where everything else is simulated.
+
+    Raises:
+        ContractError: names the bus.
+    """
+    bus = contract.hardware.bus
+    if not bus.startswith("emulated:"):
+        raise ContractError(f"simulated: bus: expected emulated:NAME, got {bus!r}: a real arm may hang on it")
+
+
 def main() -> int:
-    """Run the node until SIGINT or SIGTERM; 1 where the robot cannot be driven from here."""
+    """Run the node until a signal or its launcher's death ends it; 1 where the robot cannot be driven from here."""
     sys.setswitchinterval(0.0005)
     return spin(DriverNode, DriverNode.close)
 

@@ -35,6 +35,7 @@ class ScriptedPolicy:
         """`scene` gives the trial's scene; in lockstep that is `lambda: lockstep.world.scene`."""
         self._expert = task.expert(contract)
         self._scene = scene
+        self.horizon = horizon
         self._ahead = np.arange(1, horizon + 1) / contract.policy_rate_hz
         self.reset(0)
 
