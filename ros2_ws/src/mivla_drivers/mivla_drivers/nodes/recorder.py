@@ -34,6 +34,8 @@ from mivla_drivers.recording.layout import episode_topics, new_episode_folder
 from mivla_drivers.recording.messages import MESSAGES
 from mivla_drivers.recording.session import RecordingSession, state_of
 from mivla_drivers.recording.writer import EpisodeWriter, Outcome
+from mivla_drivers.ros.node_endpoint import in_executor, open_endpoint
+from mivla_drivers.ros.operator_endpoint import Answer
 
 SILENCE_S = 1.0
 TICK_S = 0.05
@@ -87,6 +89,7 @@ class RecorderNode(Node):
         self.create_service(Trigger, "~/discard", self._discard)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(TICK_S, self._tick)
+        self._endpoint = open_endpoint(self, ("record", "save", "discard"), self._answer)
 
     def close(self) -> None:
         """End an episode under way as one that nobody judged."""
@@ -196,6 +199,17 @@ class RecorderNode(Node):
         self._diagnostics.publish(
             diagnostic_message(name, state.level, state.message, state.values, time.time())
         )
+
+    def _answer(self, action: str, _: str) -> Answer:
+        """An operator's call, in the endpoint's thread."""
+        call = {"record": self._start, "save": self._save, "discard": self._discard}[action]
+        return in_executor(self, call, Trigger.Request(), Trigger.Response())
+
+    def destroy_node(self) -> None:
+        """Leave the ROS graph, and answer no operator any more."""
+        if self._endpoint is not None:
+            self._endpoint.close()
+        super().destroy_node()
 
     def _sentence(self) -> str:
         if self._value("instruction") or self._instruction is None:

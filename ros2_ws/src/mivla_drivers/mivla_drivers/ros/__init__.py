@@ -1,0 +1,1 @@
+"""What nodes and operators share on the ROS side."""
