@@ -171,11 +171,16 @@ def _told(report: NodeReport | None, none: str) -> str:
 def _driver_rows(driver: NodeReport) -> list[tuple[str, str]]:
     values = driver.values
     power = "have power" if values.get("motors_enabled") == "True" else "have no power"
-    counts = ", ".join(f"{values.get(f'chunks_{what}', '?')} {what}" for what in ("accepted", "ignored", "refused"))
+    counts = ", ".join(
+        f"{values.get(f'chunks_{what}', '?')} {what}" for what in ("accepted", "ignored", "refused")
+    )
     rows = [
         ("source", values.get("command_source", "?")),
         ("motors", f"{power}; feedback {values.get('feedback_age_ms', '?')} ms old"),
-        ("instruction", repr(values.get("instruction", "")) if values.get("instruction") else "none: the policy pauses"),
+        (
+            "instruction",
+            repr(values.get("instruction", "")) if values.get("instruction") else "none: the policy pauses",
+        ),
         ("chunks", counts),
     ]
     if values.get("last_refusal"):

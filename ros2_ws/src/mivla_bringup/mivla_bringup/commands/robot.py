@@ -24,10 +24,16 @@ ACTIONS = {
     "discard": "delete the episode under way",
     "status": "how driver, cameras, policy and recorder are; exit code 0 when all is well, 1 otherwise",
 }
-WITH_VALUE = {"source": "policy, teleop or none", "say": 'a sentence in quotes, such as "Move the bottle onto the pad."'}
+WITH_VALUE = {
+    "source": "policy, teleop or none",
+    "say": 'a sentence in quotes, such as "Move the bottle onto the pad."',
+}
 RECORDER = ("record", "save", "discard")
 URGENT_S = 2.0  # a stop that is not answered within this needs the hardware
 ANSWER_S = 10.0
+ELSEWHERE_S = (
+    1.0  # how long a robot that does not answer on this machine, where others do, is looked for in ROS
+)
 WATCH_PERIOD_S = 1.0
 NOT_OK = 1
 
@@ -45,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="VALUE", help="of source: its name; of say: the sentence")
     parser.add_argument("--namespace", default="piper", metavar="NAME", help="the robot's (%(default)s)")
     parser.add_argument(
-        "--interface", metavar="NAME", help="reach a robot on this interface's network, opened by network:=true"
+        "--interface",
+        metavar="NAME",
+        help="reach a robot on this interface's network, opened by network:=true",
     )
     parser.add_argument("--watch", action="store_true", help="of status: again every second, until Ctrl-C")
 
@@ -104,7 +112,7 @@ def _call(action: str, value: str, namespace: str) -> str:
 
 
 def _call_through_ros(action: str, value: str, namespace: str) -> str:
-    from mivla_drivers.ros.robot_client import RobotClient  # noqa: PLC0415
+    from mivla_drivers.ros.robot_client import RobotClient
 
     with RobotClient(namespace, "mivla_robot") as robot:
         _find_driver(robot)
@@ -122,11 +130,11 @@ def _call_through_ros(action: str, value: str, namespace: str) -> str:
 
 def _find_driver(robot) -> None:
     """Wait for the driver; where there is none, also name the robots that answer without ROS."""
-    from mivla_drivers.ros.robot_client import NoAnswer  # noqa: PLC0415
+    from mivla_drivers.ros.robot_client import NoAnswer
 
     here = endpoint.namespaces_here("driver", endpoint.current_domain())
     try:
-        robot.wait_for_driver(URGENT_S if here else ANSWER_S)
+        robot.wait_for_driver(ELSEWHERE_S if here and robot.namespace not in here else ANSWER_S)
     except NoAnswer as error:
         others = sorted({*here, *robot.namespaces()} - {robot.namespace})
         if not others:
@@ -137,8 +145,8 @@ def _find_driver(robot) -> None:
 
 
 def _status(namespace: str, watch: bool) -> int:
-    from mivla_bringup.robot_status import StatusReader  # noqa: PLC0415
-    from mivla_drivers.ros.robot_client import RobotClient  # noqa: PLC0415
+    from mivla_bringup.robot_status import StatusReader
+    from mivla_drivers.ros.robot_client import RobotClient
 
     with RobotClient(namespace, "mivla_status") as robot:
         _find_driver(robot)

@@ -36,5 +36,5 @@ def in_executor(node: Node, callback: Callable[..., Any], *arguments: Any, deadl
     task.add_done_callback(lambda _: done.set())
     if not done.wait(deadline_s):
         return Answer(False, f"{node.get_name()}: expected an answer within {deadline_s:g} s, got none")
-    result = task.result()
+    result: Any = task.result()
     return Answer(bool(result.success), str(result.message))

@@ -127,7 +127,9 @@ class OperatorEndpoint:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(connection,), name="operator call", daemon=True).start()
+            threading.Thread(
+                target=self._serve, args=(connection,), name="operator call", daemon=True
+            ).start()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):  # a caller that hangs up has had its call done all the same

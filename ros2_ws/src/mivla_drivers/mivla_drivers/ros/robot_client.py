@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 10.0  # longest wait for a service and its answer
 ASK_AGAIN_S = 2.0  # DDS may lose the answer to a client that was only just discovered
-ELSEWHERE_S = 1.5  # after which a robot that others are found beside is not waited for
+ELSEWHERE_S = 1.0  # after which a robot that others are found beside is not waited for
 RECORDER_S = 4.0  # within which a recorder beside a driver that was found is discovered
 TICK_S = 0.02
 DISCOVERY_TICK_S = 0.005  # nothing wakes a node when another one is discovered
@@ -215,7 +215,9 @@ class RobotClient:
         try:
             speaker.publish(String(data=sentence))
             self.wait_until(
-                lambda: "driver" in listener_names(self.node), deadline_s, "a driver that listens on instruction"
+                lambda: "driver" in listener_names(self.node),
+                deadline_s,
+                "a driver that listens on instruction",
             )
             if not wait_until_acknowledged(self.node, speaker):
                 heard = ", ".join(listener_names(self.node))
@@ -233,7 +235,7 @@ class RobotClient:
     def watch(self) -> RobotWatch:
         """What the robot says: joints, images, progress, diagnostics; listens from the first use on."""
         if self._watch is None:
-            from mivla_drivers.ros.robot_watch import RobotWatch  # noqa: PLC0415 (needs OpenCV, calls don't)
+            from mivla_drivers.ros.robot_watch import RobotWatch
 
             self._watch = RobotWatch(self.node)
         return self._watch

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
@@ -143,7 +143,9 @@ class RobotWatch:
         if on_image is not None:
             on_image(camera, self.images[camera.name])
 
-    def _follow(self, name: str, kind: type, topic: str, receive: Callable, qos: object = 10) -> None:
+    def _follow(
+        self, name: str, kind: type, topic: str, receive: Callable, qos: QoSProfile | int = 10
+    ) -> None:
         if name in self._subscriptions:
             return
         self.arrivals[name] = Arrivals()

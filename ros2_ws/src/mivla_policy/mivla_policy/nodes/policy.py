@@ -163,11 +163,9 @@ class PolicyNode(Node):
         problem = self._refusal if refused else self._waiting_for
         level = "warn" if problem else "ok"
         values = {name: f"{value:.1f}" for name, value in self._timing.items()}
-        robot = self._contract.robot
+        name, robot = self.get_fully_qualified_name().lstrip("/"), self._contract.robot
         text = problem or "running"
-        self._diagnostics.publish(
-            diagnostic_message(f"{robot}/policy", level, text, values, time.time(), robot)
-        )
+        self._diagnostics.publish(diagnostic_message(name, level, text, values, time.time(), robot))
 
 
 def main() -> int:
