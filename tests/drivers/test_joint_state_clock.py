@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest import approx
 
 from mivla_drivers.ros.joint_state_clock import JointStateClock
 
@@ -33,13 +33,15 @@ def test_each_measurement_is_stamped_once_later_than_the_one_before_and_near_its
         assert (stamp is not None) == (received not in known)
         known.add(received)
         if stamp is not None:
-            assert stamp == approx(EPOCH + received, abs=2e-3)
+            assert stamp == pytest.approx(EPOCH + received, abs=2e-3)
             stamps.append(stamp)
     assert stamps == sorted(set(stamps))
 
 
 def test_a_measurement_keeps_its_receipt_however_late_it_is_published():
-    assert JointStateClock().stamp(received=10.0, now=10.07, system=EPOCH + 0.07) == approx(EPOCH, abs=1e-6)
+    assert JointStateClock().stamp(received=10.0, now=10.07, system=EPOCH + 0.07) == pytest.approx(
+        EPOCH, abs=1e-6
+    )
 
 
 def test_stamps_follow_a_system_clock_that_is_set_back_as_the_cameras_do():

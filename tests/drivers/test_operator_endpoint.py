@@ -94,7 +94,7 @@ def test_a_node_that_hangs_is_told_from_one_that_is_not_there(path):
         call(path, "stop", "", 0.2)
     release = threading.Event()
     endpoint = OperatorEndpoint(path, ACTIONS, lambda action, value: Answer(release.wait(10.0), ""))
-    with pytest.raises(EndpointError, match="within 0.2 s, got none: the node hangs"):
+    with pytest.raises(EndpointError, match=r"within 0\.2 s, got none: the node hangs"):
         call(path, "stop", "", 0.2)
     release.set()
     endpoint.close()

@@ -117,10 +117,7 @@ def _call_through_ros(action: str, value: str, namespace: str) -> str:
     with RobotClient(namespace, "mivla_robot") as robot:
         _find_driver(robot)
         if action == "say":
-            heard = ", ".join(name for name in robot.say(value) if name != "driver")
-            if not heard:
-                raise RobotCallError("nobody but the driver listens on instruction: is a policy running?")
-            return f"said {value!r}; heard by {heard}" if value else f"the policy is paused; heard by {heard}"
+            return robot.say(value)
         if action == "source":
             return robot.select_source(value)
         if action in RECORDER:

@@ -176,13 +176,14 @@ class DriverNode(LifecycleNode):
         if state.values["mode"] != "enabling":
             self._answer_enabling()
         self._follow_source(str(state.values["command_source"]))
-        said = (state.level, *(state.values[key] for key in ("mode", "following", "command_source")))
+        what = (state.values[key] for key in ("mode", "following", "command_source"))
+        said = (state.level, *what, self._instruction.sentence)
         if said == self._said and now < self._next_diagnostics:
             return
         if said[:3] != self._said[:3]:
             self._log(state)
         self._said, self._next_diagnostics = said, now + DIAGNOSTICS_PERIOD_S
-        values = {**state.values, "instruction": self._instruction.sentence, **self._driver.timing()}
+        values = {**state.values, **self._instruction.values(), **self._driver.timing()}
         name, bus = self.get_fully_qualified_name().lstrip("/"), self._contract.hardware.bus
         message = diagnostic_message(name, state.level, state.message, values, time.time(), bus)
         self._diagnostics.publish(message)

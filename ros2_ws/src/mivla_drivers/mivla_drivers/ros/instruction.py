@@ -45,22 +45,35 @@ class InstructionKeeper:
         """Publish a sentence and wait until every listener there has it; not for the executor's thread."""
         with self._lock:
             self._publish(sentence)
-        acknowledged = wait_until_acknowledged(self._node, self._publisher)
-        listeners = listener_names(self._node)
-        told = f"said {sentence!r}" if sentence else "the policy is paused"
-        if not listeners:
-            return Answer(
-                False,
-                "nobody listens on instruction: neither a policy nor a recorder runs in "
-                f"{self._node.get_namespace()}. The sentence is kept for those that start",
-            )
-        if not acknowledged:
-            return Answer(
-                False,
-                f"said {sentence!r}, but not all of {', '.join(listeners)} heard it within {HEARD_S:g} s: "
-                "one of them hangs",
-            )
-        return Answer(True, f"{told}; heard by {', '.join(listeners)}")
+        deadline = time.monotonic() + HEARD_S
+        while not self.acknowledged and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        return spoken(self._node.get_namespace(), sentence, self.listeners, self.acknowledged)
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether every listener that the graph shows has the newest sentence.
+
+        It is polled, because rclpy's own waiting holds Python's lock, which would halt a driver's control thread.
+        """
+        matched = self._publisher.get_subscription_count() >= self._node.count_subscribers(TOPIC)
+        return matched and self._publisher.wait_for_all_acked(Duration(nanoseconds=1))
+
+    @property
+    def listeners(self) -> list[str]:
+        """Nodes that listen beside this one, by name, sorted."""
+        own = (self._node.get_name(), self._node.get_namespace())
+        found = self._node.get_subscriptions_info_by_topic(self._node.resolve_topic_name(TOPIC))
+        others = [info for info in found if (info.node_name, info.node_namespace) != own]
+        return sorted({info.node_name if info.node_name != UNKNOWN else "a new node" for info in others})
+
+    def values(self) -> dict[str, object]:
+        """The same for diagnostics: the one node that has discovered all listeners says who they are."""
+        return {
+            "instruction": self._sentence,
+            "instruction_listeners": ", ".join(self.listeners),
+            "instruction_heard": self.acknowledged,
+        }
 
     def _publish(self, sentence: str) -> None:
         self._sentence = sentence
@@ -76,25 +89,19 @@ class InstructionKeeper:
                 self._publish(message.data)
 
 
-def wait_until_acknowledged(node: Node, publisher: Publisher, deadline_s: float = HEARD_S) -> bool:
-    """Whether every listener that the graph shows has what was published last, at the latest after `deadline_s`.
-
-    Polls, because rclpy's own waiting holds Python's lock, which would halt a driver's control thread.
-    """
-    deadline = time.monotonic() + deadline_s
-    while True:
-        matched = publisher.get_subscription_count() >= node.count_subscribers(publisher.topic_name)
-        if matched and publisher.wait_for_all_acked(Duration(nanoseconds=1)):
-            return True
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_S)
-
-
-def listener_names(node: Node) -> list[str]:
-    """Nodes other than `node` that listen on the topic, by name, sorted."""
-    topic = node.resolve_topic_name(TOPIC)
-    own = (node.get_name(), node.get_namespace())
-    found = node.get_subscriptions_info_by_topic(topic)
-    others = [info for info in found if (info.node_name, info.node_namespace) != own]
-    return sorted({info.node_name if info.node_name != UNKNOWN else "a new node" for info in others})
+def spoken(namespace: str, sentence: str, listeners: list[str], acknowledged: bool) -> Answer:
+    """What saying a sentence came to, in words."""
+    if not listeners:
+        return Answer(
+            False,
+            f"nobody listens on instruction: neither a policy nor a recorder runs in {namespace}. "
+            "The sentence is kept for those that start",
+        )
+    names = ", ".join(listeners)
+    if not acknowledged:
+        return Answer(
+            False,
+            f"said {sentence!r}, but not all of {names} heard it within {HEARD_S:g} s: one of them hangs",
+        )
+    told = f"said {sentence!r}" if sentence else "the policy is paused"
+    return Answer(True, f"{told}; heard by {names}")

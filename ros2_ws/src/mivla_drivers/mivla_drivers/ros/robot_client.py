@@ -16,7 +16,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from mivla_drivers.errors import MivlaError
-from mivla_drivers.ros.instruction import HEARD_S, LATCHED, TOPIC, listener_names, wait_until_acknowledged
+from mivla_drivers.ros.instruction import HEARD_S, LATCHED, TOPIC, spoken
 
 if TYPE_CHECKING:
     from mivla_drivers.ros.robot_watch import RobotWatch
@@ -203,31 +203,47 @@ class RobotClient:
         answer = self._request(GetParameters, f"{node}/get_parameters", request, ANSWER_S, ASK_AGAIN_S)
         return dict(zip(names, map(parameter_value_to_python, answer.values), strict=True))
 
-    def say(self, sentence: str, deadline_s: float = ANSWER_S) -> list[str]:
+    def say(self, sentence: str, deadline_s: float = ANSWER_S) -> str:
         """Say what to do, an empty sentence pauses the policy; who heard it, when all that are there have.
 
-        The driver is one of them, and keeps the sentence for nodes that start later.
+        Whoever listens is the driver's word: it has discovered them all, says the sentence to those that this
+        client has not found yet, and keeps it for nodes that start later.
 
         Raises:
-            NoAnswer: there is no driver, or a listener did not acknowledge.
+            NoAnswer: there is no active driver.
+            CallRefused: nobody but the driver listens, or a listener did not acknowledge.
         """
+        self.watch.follow_diagnostics()
         speaker = self.node.create_publisher(String, TOPIC, LATCHED)
         try:
+            began = time.monotonic()
             speaker.publish(String(data=sentence))
+            what = "an active driver that hears instruction"
             self.wait_until(
-                lambda: "driver" in listener_names(self.node),
+                lambda: self._driver_says(began).get("instruction") == sentence,
                 deadline_s,
-                "a driver that listens on instruction",
+                what,
+                DISCOVERY_TICK_S,
             )
-            if not wait_until_acknowledged(self.node, speaker):
-                heard = ", ".join(listener_names(self.node))
-                raise NoAnswer(
-                    f"{self.namespace}/instruction: expected all of {heard} to hear it within {HEARD_S:g} s"
-                )
-            return listener_names(self.node)
+            deadline = time.monotonic() + HEARD_S
+            while (said := self._driver_says(began))[
+                "instruction_heard"
+            ] != "True" and time.monotonic() < deadline:
+                self.spin()
         finally:
             # Only the driver's copy stays: two latched sentences would reach a late listener in any order.
             self.node.destroy_publisher(speaker)
+        listeners = [name for name in said["instruction_listeners"].split(", ") if name]
+        answer = spoken(self.namespace, sentence, listeners, said["instruction_heard"] == "True")
+        if not answer.success:
+            raise CallRefused(answer.message)
+        return answer.message
+
+    def _driver_says(self, since: float) -> dict[str, str]:
+        """Values of the driver's newest diagnostics, none where they are older than `since` [s, steady clock]."""
+        name = f"{self.namespace}/driver".lstrip("/")
+        status, when = self.watch.diagnostics.get(name, (None, 0.0))
+        return {} if status is None or when < since else {item.key: item.value for item in status.values}
 
     # What the robot says
 
