@@ -201,6 +201,7 @@ class Driver:
             source=self._following,
             mode=self._mode,
             age_s=measurement.age_s,
+            received=now - measurement.age_s,
         )
 
     def diagnostics(self, now: float) -> Diagnostics:

@@ -31,6 +31,7 @@ class StepReport:
         source: who was followed: "policy", "teleop", "home", or "hold".
         mode: see `Mode`.
         age_s: age of the feedback.
+        received: when that feedback arrived [s, steady clock]; minus infinity before the first.
     """
 
     target: np.ndarray
@@ -40,6 +41,7 @@ class StepReport:
     source: str
     mode: Mode
     age_s: float
+    received: float
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ from mivla_drivers.recording.layout import episode_topics, new_episode_folder, r
 from mivla_drivers.recording.messages import MESSAGES
 from mivla_drivers.recording.session import RecordingSession, state_of
 from mivla_drivers.recording.writer import EpisodeWriter, Outcome
+from mivla_drivers.ros.node_endpoint import in_executor, open_endpoint
+from mivla_drivers.ros.operator_endpoint import Answer
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, task_label
 
 SILENCE_S = 1.0
@@ -98,6 +100,7 @@ class RecorderNode(Node):
         self.create_service(Trigger, "~/discard", self._discard)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(TICK_S, self._tick)
+        self._endpoint = open_endpoint(self, ("record", "save", "discard"), self._answer)
         self.get_logger().info(f"episodes go to {self._folder()}")
 
     def close(self) -> None:
@@ -208,6 +211,17 @@ class RecorderNode(Node):
         self._diagnostics.publish(
             diagnostic_message(name, state.level, state.message, state.values, time.time())
         )
+
+    def _answer(self, action: str, _: str) -> Answer:
+        """An operator's call, in the endpoint's thread."""
+        call = {"record": self._start, "save": self._save, "discard": self._discard}[action]
+        return in_executor(self, call, Trigger.Request(), Trigger.Response())
+
+    def destroy_node(self) -> None:
+        """Leave the ROS graph, and answer no operator any more."""
+        if self._endpoint is not None:
+            self._endpoint.close()
+        super().destroy_node()
 
     def _sentence(self) -> str:
         if self._value("instruction") or self._instruction is None:

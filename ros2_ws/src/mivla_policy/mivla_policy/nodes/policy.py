@@ -135,10 +135,10 @@ class PolicyNode(Node):
         self.get_logger().warning(text, throttle_duration_sec=1.0)
 
     def _publish_diagnostics(self) -> None:
-        now, robot = time.time(), self._contract.robot
+        now, name = time.time(), self.get_fully_qualified_name().lstrip("/")
         level, text, timing = self._planner.status(now)
         values = {name: f"{value:.1f}" for name, value in timing.items()}
-        self._diagnostics.publish(diagnostic_message(f"{robot}/policy", level, text, values, now, robot))
+        self._diagnostics.publish(diagnostic_message(name, level, text, values, now, self._contract.robot))
 
 
 def main() -> int:
