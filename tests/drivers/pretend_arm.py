@@ -4,7 +4,7 @@ import numpy as np
 
 from mivla_drivers.contract import load_contract
 from mivla_drivers.driver import Driver
-from mivla_drivers.hardware.base import Measurement
+from mivla_drivers.robots.hardware import Measurement
 from mivla_drivers.trajectory import ActionChunk
 
 CONTRACT = load_contract("piper")

@@ -12,14 +12,14 @@ from two_pipers import BETWEEN_M, SIDES, START, TwoPipers, write_folder
 
 from mivla_drivers.contract import load_contract
 from mivla_drivers.driver import Driver
-from mivla_drivers.emulation.piper_arm import Fault
 from mivla_drivers.errors import ContractError, HardwareError
-from mivla_drivers.hardware import make_hardware
-from mivla_drivers.hardware.bus_lock import BusLock, BusTaken
-from mivla_drivers.hardware.parts import PartsHardware
 from mivla_drivers.kinematics import Kinematics
+from mivla_drivers.robots.make import make_hardware
+from mivla_drivers.robots.parts import PartsHardware
+from mivla_drivers.robots.piper.emulator import Fault
 from mivla_drivers.running_driver import RunningDriver
 from mivla_drivers.trajectory import ActionChunk
+from mivla_drivers.transport.bus_lock import BusLock, BusTaken
 
 
 @pytest.fixture

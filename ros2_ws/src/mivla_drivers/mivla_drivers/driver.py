@@ -10,8 +10,8 @@ from mivla_drivers.contract import RobotContract
 from mivla_drivers.driver_report import Diagnostics, Mode, StepReport
 from mivla_drivers.errors import CommandRefused, HardwareError
 from mivla_drivers.gate import SafetyGate, refuse_untimely
-from mivla_drivers.hardware.base import Hardware, Measurement
 from mivla_drivers.monitors import Lasting, TrackingMonitor
+from mivla_drivers.robots.hardware import Hardware, Measurement
 from mivla_drivers.trajectory import ActionChunk, TrajectoryPlayer
 
 SOURCES = ("none", "policy", "teleop")

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 
-from mivla_drivers.emulation.can_hub import socket_path
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.transport.can_hub import socket_path
 
 INTERFACE_VARIABLE = "MIVLA_INTERFACE"  # profiles/network.xml reads it
 OWN_DOMAINS = range(1, 101)  # above 101, DDS ports run into the ports that Linux hands out by itself

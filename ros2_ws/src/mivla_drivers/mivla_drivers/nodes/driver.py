@@ -30,9 +30,9 @@ from mivla_drivers.conversions import action_chunk, diagnostic_message, joint_st
 from mivla_drivers.driver import SOURCES, STALE_S, Driver
 from mivla_drivers.driver_report import Diagnostics, Mode, StepReport
 from mivla_drivers.errors import CommandRefused, ContractError, HardwareError, MivlaError
-from mivla_drivers.hardware.bus_lock import BusTaken
 from mivla_drivers.nodes.spin import spin
 from mivla_drivers.running_driver import RunningDriver
+from mivla_drivers.transport.bus_lock import BusTaken
 
 DIAGNOSTICS_PERIOD_S = 0.5
 TICK_S = 0.05

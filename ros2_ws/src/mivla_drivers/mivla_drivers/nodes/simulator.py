@@ -18,12 +18,12 @@ from std_srvs.srv import Trigger
 from mivla_drivers.contract import CameraConfig, RobotContract, load_contract
 from mivla_drivers.control_loop import ControlLoop
 from mivla_drivers.conversions import compressed_image_message, image_message, time_message
-from mivla_drivers.emulation.can_hub import CanHub
-from mivla_drivers.emulation.piper_arm import PiperArm
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.spin import spin
+from mivla_drivers.robots.piper.emulator import PiperArm
 from mivla_drivers.simulation.renderer import mount_of
 from mivla_drivers.simulation.simulation import Frame, Simulation
+from mivla_drivers.transport.can_hub import CanHub
 
 WORLD_RATE_HZ = 100.0  # how often the world catches up with the clock; physics steps are finer
 EMULATED = "emulated:"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mivla_drivers.contract import Camera, RobotContract
-from mivla_drivers.emulation.plant import PlantState
+from mivla_drivers.robots.plant import PlantState
 from mivla_drivers.simulation.renderer import render
 from mivla_drivers.simulation.scene import sample_scene
 from mivla_drivers.simulation.task import MoveBottleOntoPad

@@ -20,12 +20,12 @@ import numpy as np
 from piper_sdk import C_PiperInterface_V2, LogLevel
 
 from mivla_drivers.contract import EMULATED, PartConfig, RobotContract, backend_options
-from mivla_drivers.emulation.can_hub import socket_path
 from mivla_drivers.errors import ContractError, HardwareError
-from mivla_drivers.hardware import socketcan
-from mivla_drivers.hardware.base import Measurement
-from mivla_drivers.hardware.bus_lock import BusLock
+from mivla_drivers.robots.hardware import Measurement
 from mivla_drivers.robots.piper.options import BackendOptions
+from mivla_drivers.transport import socketcan
+from mivla_drivers.transport.bus_lock import BusLock
+from mivla_drivers.transport.can_hub import socket_path
 
 MILLIDEGREES = 180_000.0 / math.pi  # a radian
 MICROMETRES = 1e6  # a metre

@@ -9,7 +9,7 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.errors import HardwareError
-from mivla_drivers.hardware.base import Hardware, Measurement, PartState
+from mivla_drivers.robots.hardware import Hardware, Measurement, PartState
 
 LOST_S = 0.5  # feedback older than this is a part to be opened again; one that is heard must not be closed
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mivla_drivers.contract import PartConfig, RobotContract
 from mivla_drivers.errors import ContractError
-from mivla_drivers.hardware.base import Hardware, Measurement, PartState
-from mivla_drivers.hardware.parts import PartsHardware
+from mivla_drivers.robots.hardware import Hardware, Measurement, PartState
+from mivla_drivers.robots.parts import PartsHardware
 
 __all__ = ["Hardware", "Measurement", "PartState", "make_hardware"]
 
@@ -24,7 +24,9 @@ def make_hardware(contract: RobotContract) -> Hardware:
 
 def _make_part(contract: RobotContract, part: PartConfig) -> Hardware:
     if part.backend == "piper":
-        from mivla_drivers.hardware.piper import PiperHardware  # the SDK is imported only for its own robot
+        from mivla_drivers.robots.piper.hardware import (
+            PiperHardware,  # the SDK is imported only for its own robot
+        )
 
         return PiperHardware(contract, part)
     raise ContractError(
