@@ -76,7 +76,8 @@ def load_policy_folder(folder: Path, contract: RobotContract | None = None) -> C
 
     Args:
         folder: written by `save_policy`.
-        contract: of the robot the policy is to drive; None takes the folder's own.
+        contract: of the robot the policy is to drive, whose other cameras do not matter; None takes the
+            folder's own.
 
     Raises:
         DataError: a file is missing, truncated or does not fit the configuration.
@@ -84,24 +85,34 @@ def load_policy_folder(folder: Path, contract: RobotContract | None = None) -> C
         Each names the file, what was expected and what was found.
     """
     folder = Path(folder)
-    for name in (WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS):
-        if not (folder / name).is_file():
-            found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
-            raise DataError(f"{folder / name}: expected a file of a policy, found {found}")
-    where = str(folder / CONTRACT)
-    own = parse_contract((folder / CONTRACT).read_text(), (folder / URDF).read_text(), where)
-    if contract is not None:
-        require_same_contract(contract, own, where)
+    own = read_contract(folder)
     document = _read_json(folder / CONFIG)
     if "model" not in document:
         raise DataError(f"{folder / CONFIG}: expected a field 'model', found {sorted(document)}")
     config = ModelConfig.from_dict(document["model"], str(folder / CONFIG))
+    if contract is not None:
+        require_same_contract(contract, own, str(folder / CONTRACT), views=config.views)
     statistics = Statistics.from_dict(_read_json(folder / STATISTICS), str(folder / STATISTICS))
     # Shapes only: memory is taken once, for the weights that are read, and not for random ones too.
     with torch.device("meta"):
         model = Mivla(config)
     _load_weights(model, folder / WEIGHTS)
     return Checkpoint(model.eval(), own, statistics, document.get("extra", {}))
+
+
+def read_contract(folder: Path) -> RobotContract:
+    """The contract in a policy's folder, of the robot that it was trained for.
+
+    Raises:
+        DataError: the folder lacks a file of a policy.
+        ContractError: the contract is not valid.
+    """
+    for name in (WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS):
+        if not (folder / name).is_file():
+            found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
+            raise DataError(f"{folder / name}: expected a file of a policy, found {found}")
+    texts = (folder / CONTRACT).read_text(), (folder / URDF).read_text()
+    return parse_contract(*texts, where=str(folder / CONTRACT))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

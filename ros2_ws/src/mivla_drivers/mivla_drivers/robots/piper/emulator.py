@@ -8,7 +8,7 @@ from enum import Enum
 
 import can
 
-from mivla_drivers.control_loop import ControlLoop
+from mivla_drivers.control.control_loop import ControlLoop
 from mivla_drivers.errors import HardwareError
 from mivla_drivers.robots.piper import protocol
 from mivla_drivers.robots.piper.firmware import JOINTS, PiperFirmware

@@ -7,6 +7,8 @@ from enum import Enum
 
 import numpy as np
 
+from mivla_drivers.robots.hardware import Measurement
+
 
 class Mode(str, Enum):
     """What the driver does. Only ACTIVE follows a source; every other mode waits for an operator."""
@@ -16,7 +18,7 @@ class Mode(str, Enum):
     ACTIVE = "active"
     STOPPED = "stopped"  # an operator stopped it: motors have power, the arm holds
     FAULT = "fault"  # the robot, or a step of the driver, failed: the arm holds
-    SILENT = "silent"  # nothing is heard on the bus: the arm holds its last target
+    NO_FEEDBACK = "no feedback"  # nothing is heard on the bus: the arm holds its last target
 
 
 @dataclass(frozen=True)
@@ -47,3 +49,32 @@ class Diagnostics:
     level: str
     message: str
     values: dict[str, object] = field(default_factory=dict)
+
+
+def describe(
+    mode: Mode, reason: str, waiting: bool, measurement: Measurement | None, values: dict[str, object]
+) -> Diagnostics:
+    """The driver's state in an operator's words.
+
+    Args:
+        mode, reason: what the driver does, and why.
+        waiting: a source is selected, and the arm holds instead of following it.
+        measurement: newest one, None before the first.
+        values: further numbers to tell.
+    """
+    warnings: tuple[str, ...] = ()
+    values = dict(values)
+    if measurement is not None:
+        warnings = measurement.warnings
+        if mode in (Mode.STOPPED, Mode.FAULT):
+            warnings += tuple(fault for fault in measurement.faults if fault not in reason)
+        values["motors_enabled"] = measurement.enabled
+        values["feedback_age_ms"] = f"{1000 * measurement.age_s:.0f}"
+        values |= {f"{part.name}/feedback_age_ms": f"{1000 * part.age_s:.0f}" for part in measurement.parts}
+    if mode in (Mode.FAULT, Mode.NO_FEEDBACK):
+        level = "error"
+    elif mode is Mode.STOPPED or (mode is Mode.ACTIVE and waiting) or warnings:
+        level = "warn"
+    else:
+        level = "ok"
+    return Diagnostics(level, "; ".join((f"{mode.value}: {reason}", *warnings)), values)
