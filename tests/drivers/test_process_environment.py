@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mivla_drivers.emulation.can_hub import socket_path
 from mivla_drivers.errors import HardwareError
 from mivla_drivers.network import claimed_domain
 from mivla_drivers.runtime_folder import runtime_folder
+from mivla_drivers.transport.can_hub import socket_path
 
 OWN = Path(f"/tmp/mivla-{os.getuid()}")
 SOURCES = Path(__file__).parents[2] / "ros2_ws" / "src"

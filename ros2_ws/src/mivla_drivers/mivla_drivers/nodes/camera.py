@@ -16,7 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
 from mivla_drivers.cameras import CameraReader
-from mivla_drivers.contract import Camera, RobotContract, load_contract
+from mivla_drivers.contract import CameraConfig, RobotContract, load_contract
 from mivla_drivers.conversions import diagnostic_message
 from mivla_drivers.errors import ContractError
 from mivla_drivers.nodes.parameters import ParameterSpec, declare
@@ -72,7 +72,7 @@ class CameraNode(Node):
 class CameraStream:
     """One camera's reader, and the thread that publishes what it grabs."""
 
-    def __init__(self, node: Node, camera: Camera, device: str) -> None:
+    def __init__(self, node: Node, camera: CameraConfig, device: str) -> None:
         self.camera = camera
         self.reader = CameraReader(camera, device, node.get_logger())
         self._publisher = CameraPublisher(node, camera)
@@ -100,7 +100,7 @@ class CameraStream:
                 self._publisher.publish(frame.rgb, frame.stamp)
 
 
-def _chosen(contract: RobotContract, name: str) -> list[Camera]:
+def _chosen(contract: RobotContract, name: str) -> list[CameraConfig]:
     """The contract's camera of this name, or all of them for an empty one."""
     cameras = [camera for camera in contract.cameras if name in ("", camera.name)]
     if not cameras:

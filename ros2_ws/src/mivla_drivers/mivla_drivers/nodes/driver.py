@@ -27,7 +27,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from mivla_drivers.contract import RobotContract, load_contract
+from mivla_drivers.contract import EMULATED, RobotContract, load_contract
 from mivla_drivers.control.driver import Driver
 from mivla_drivers.control.driver_report import Diagnostics, Mode, StepReport
 from mivla_drivers.control.driver_thread import DriverThread
@@ -35,13 +35,13 @@ from mivla_drivers.control.feedback_monitor import STALE_S
 from mivla_drivers.control.target_selector import SOURCES
 from mivla_drivers.conversions import action_chunk, diagnostic_message, joint_state_message
 from mivla_drivers.errors import CommandRefused, ContractError, EmulatorMissing, HardwareError, MivlaError
-from mivla_drivers.hardware.bus_lock import BusTaken
 from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
 from mivla_drivers.ros.instruction import InstructionKeeper
 from mivla_drivers.ros.joint_state_clock import JointStateClock
 from mivla_drivers.ros.node_endpoint import in_executor, open_endpoint
 from mivla_drivers.ros.operator_endpoint import Answer, OperatorEndpoint
+from mivla_drivers.transport.bus_lock import BusTaken
 
 DIAGNOSTICS_PERIOD_S = 0.5
 TICK_S = 0.05
@@ -111,6 +111,10 @@ class DriverNode(LifecycleNode):
             self._failure = error
             self._report_failure(error)
             return TransitionCallbackReturn.FAILURE
+        if self._contract.workspace is not None:
+            self.get_logger().warning(
+                "the contract's workspace is not enforced yet: keep the robot inside it"
+            )
         return TransitionCallbackReturn.SUCCESS
 
     def _report_failure(self, error: MivlaError) -> None:
@@ -206,7 +210,7 @@ class DriverNode(LifecycleNode):
             self._log(state)
         self._said, self._next_diagnostics = said, now + DIAGNOSTICS_PERIOD_S
         values = {**state.values, **self._instruction.values(), **self._driver.timing()}
-        name, bus = self.get_fully_qualified_name().lstrip("/"), self._contract.hardware.bus
+        name, bus = self.get_fully_qualified_name().lstrip("/"), self._contract.bus
         message = diagnostic_message(name, state.level, state.message, values, time.time(), bus)
         self._diagnostics.publish(message)
 
@@ -311,14 +315,17 @@ def require_emulated(contract: RobotContract) -> None:
     Raises:
         ContractError: names the bus.
     """
-    bus = contract.hardware.bus
-    if not bus.startswith("emulated:"):
-        raise ContractError(f"simulated: bus: expected emulated:NAME, got {bus!r}: a real arm may hang on it")
+    for part in contract.parts:
+        if not part.bus.startswith(EMULATED):
+            raise ContractError(
+                f"simulated: parts.{part.name}.bus: expected {EMULATED}NAME, got {part.bus!r}: "
+                "a real arm may hang on it"
+            )
 
 
 def main() -> int:
     """Run the node until a signal or its launcher's death ends it; 1 where the robot cannot be driven from here."""
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(GIL_TURN_S)
     return spin(DriverNode, DriverNode.close)
 
 

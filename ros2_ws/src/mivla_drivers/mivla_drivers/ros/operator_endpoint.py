@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mivla_drivers.emulation.can_hub import socket_path
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.transport.can_hub import socket_path
 
 LONGEST_LINE = 65536  # bytes
 IDLE_S = 5.0  # how long a caller may take to send its request

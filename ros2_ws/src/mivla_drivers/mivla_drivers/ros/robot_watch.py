@@ -16,11 +16,11 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from mivla_drivers.contract import Camera, RobotContract
+from mivla_drivers.contract import CameraConfig, RobotContract
 from mivla_drivers.conversions import image_array, joint_vector, stamp_seconds
 
 RECENT = 200  # arrivals that a rate is taken from
-OnImage = Callable[[Camera, np.ndarray], None]
+OnImage = Callable[[CameraConfig, np.ndarray], None]
 
 
 @dataclass
@@ -137,7 +137,7 @@ class RobotWatch:
         for subscription in self._subscriptions.pop(name, []):
             self._node.destroy_subscription(subscription)
 
-    def _receive_image(self, camera: Camera, on_image: OnImage | None, message: Image) -> None:
+    def _receive_image(self, camera: CameraConfig, on_image: OnImage | None, message: Image) -> None:
         self.images[camera.name] = image_array(message, camera)
         self.arrivals[camera.name].note(stamp_seconds(message.header.stamp))
         if on_image is not None:

@@ -98,7 +98,7 @@ def reach(kinematics: Kinematics, pose: np.ndarray, start: np.ndarray, opening: 
             f"got within {result.position_error_m * 1000:.1f} mm"
         )
     joints = result.joints.copy()
-    joints[-1] = opening
+    joints[kinematics.arm.gripper_index] = opening
     return joints
 
 

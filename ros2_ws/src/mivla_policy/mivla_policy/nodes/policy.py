@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from mivla_drivers.contract import Camera, load_contract
+from mivla_drivers.contract import CameraConfig, load_contract
 from mivla_drivers.conversions import (
     diagnostic_message,
     image_array,
@@ -113,7 +113,7 @@ class PolicyNode(Node):
             return
         self._planner.push_joints(stamp_seconds(message.header.stamp), joints)
 
-    def _on_image(self, camera: Camera, message: Image) -> None:
+    def _on_image(self, camera: CameraConfig, message: Image) -> None:
         try:
             image = image_array(message, camera)
         except MivlaError as error:

@@ -130,8 +130,8 @@ class World(Generic[AnyScene]):
         return 0 < len(self.finger_links) == self.fingers_touching(name)
 
     def grip_position(self) -> np.ndarray:
-        """Position of the end effector, (3,) [m]."""
-        return self.link_pose(self.contract.end_effector_link)[0]
+        """Position of the first arm's end effector, (3,) [m]."""
+        return self.link_pose(self.contract.arms[0].end_effector_link)[0]
 
     def at_rest(self, name: str) -> bool:
         """Whether an object moved less than 2 mm since the last `mark`, which is 0.1 s ago."""
@@ -157,8 +157,9 @@ class World(Generic[AnyScene]):
             [[move.get(name, 0.0) for move in moves] for name in names]
         )  # (urdf joints, n)
         self._fold = np.linalg.pinv(self._spread)
-        units = [contract.units[int(row.argmax())] for row in np.abs(self._spread)]
-        is_finger = np.array([unit == "m" for unit in units])
+        moved_by = np.abs(self._spread).argmax(axis=1)
+        units = [contract.units[i] for i in moved_by]
+        is_finger = contract.is_gripper[moved_by]
         self._reach = self.step_s * np.array([FIRMWARE_VELOCITY[unit] for unit in units])
         self._forces = np.where(is_finger, FINGER_FORCE_N, ARM_FORCE_N_M)
         self._limp = np.where(is_finger, 0.0, LIMP_FRICTION_N_M)

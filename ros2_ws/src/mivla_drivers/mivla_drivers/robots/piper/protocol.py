@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mivla_drivers.emulation.can_hub import FRAME
+from mivla_drivers.transport.can_hub import FRAME
 
 # Commands.
 MOTION_CONTROL = 0x150

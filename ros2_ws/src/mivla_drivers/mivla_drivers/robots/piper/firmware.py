@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mivla_drivers.emulation import piper_protocol as protocol
-from mivla_drivers.emulation.piper_protocol import ArmCondition, ArmStatus, ControlMode, MoveMode
-from mivla_drivers.emulation.plant import PlantState
+from mivla_drivers.robots.piper import protocol
+from mivla_drivers.robots.piper.protocol import ArmCondition, ArmStatus, ControlMode, MoveMode
+from mivla_drivers.robots.plant import PlantState
 
 JOINTS = 6
 GRIPPER = 6  # the gripper's place in a vector of seven

@@ -9,12 +9,12 @@ from enum import Enum
 import can
 
 from mivla_drivers.control.control_loop import ControlLoop
-from mivla_drivers.emulation import piper_protocol as protocol
-from mivla_drivers.emulation.can_bus import EmulatedCanBus
-from mivla_drivers.emulation.can_hub import FRAME
-from mivla_drivers.emulation.piper_firmware import JOINTS, PiperFirmware
-from mivla_drivers.emulation.plant import KinematicPlant, Plant
 from mivla_drivers.errors import HardwareError
+from mivla_drivers.robots.piper import protocol
+from mivla_drivers.robots.piper.firmware import JOINTS, PiperFirmware
+from mivla_drivers.robots.plant import KinematicPlant, Plant
+from mivla_drivers.transport.can_hub import FRAME
+from mivla_drivers.transport.emulated_can import EmulatedCanBus
 
 LOWEST_COMMAND_RATE_HZ, COMMAND_RATE_HZ = 100.0, 200.0  # how often commands are read and motors are told
 SLOW_FEEDBACK_SHARE = 5  # slow frames come with every fifth batch of fast ones: 40 Hz of 200 Hz

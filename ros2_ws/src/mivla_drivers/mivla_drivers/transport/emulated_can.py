@@ -12,8 +12,8 @@ from collections import deque
 
 import can
 
-from mivla_drivers.emulation.can_hub import BUS_ON, FRAME, HELLO, PACKET_BYTES, socket_path
 from mivla_drivers.errors import HardwareError
+from mivla_drivers.transport.can_hub import BUS_ON, FRAME, HELLO, PACKET_BYTES, socket_path
 
 _EXTENDED, _REMOTE, _ERROR = 0x80000000, 0x40000000, 0x20000000  # flag bits of Linux's can_id
 _SEND_PATIENCE_S = 0.1  # for a hub that is briefly busy, where the caller names no time-out
