@@ -49,7 +49,7 @@ def test_a_policy_without_a_place_is_refused(spec):
 
 
 def test_a_missing_folder_is_refused_by_its_path(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere/model\.safetensors: expected a file of a policy"):
+    with pytest.raises(DataError, match=r"nowhere: expected a policy.s folder or one of"):
         load_policy(tmp_path / "nowhere", PIPER)
 
 
