@@ -29,6 +29,7 @@ from mivla_bringup.launcher.plan import Plan, ProcessSpec
 from mivla_bringup.run_folder import claimed_folder
 from mivla_bringup.trials import session
 from mivla_bringup.trials.metrics import Trial
+from mivla_bringup.trials.provenance import digest_of_file
 from mivla_bringup.trials.results import TrialResults
 from mivla_drivers.contract import load_contract
 
@@ -174,6 +175,7 @@ def test_a_folder_with_results_is_refused_before_anything_is_started_or_changed(
         (["--robot", "none"], "none: expected a robot of"),
         (["--robot", "my.yaml"], "my.yaml: expected a robot of"),
         (["--robot", "aloha_agilex"], "aloha_agilex"),
+        (["--policy", "magic:wand"], "--policy magic:wand: expected a folder or a backend of"),
         (["--policy", "/no/such"], "/no/such/model.safetensors: expected a file of a policy"),
         (["--resume"], "expected what a run left in"),
     ],
@@ -300,9 +302,10 @@ def begin(out: Path, trials: int, done: int) -> None:
         "seed": 1000,
         "time_limit": 1.0,
     }
-    args = argparse.Namespace(**words, policy=POLICY, trials=trials)
+    args = argparse.Namespace(**words, policy=str(POLICY), trials=trials)
     out.mkdir()
-    results = TrialResults(out, settings(args, load_contract("piper")))
+    digest = digest_of_file(POLICY / "model.safetensors")
+    results = TrialResults(out, settings(args, load_contract("piper"), digest))
     for number in range(done):
         results.add(Trial(number, 1000 + number, True, 0.5, {"grasped": True}))
 

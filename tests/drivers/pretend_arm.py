@@ -3,9 +3,9 @@
 import numpy as np
 
 from mivla_drivers.contract import load_contract
-from mivla_drivers.driver import Driver
+from mivla_drivers.control.driver import Driver
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.hardware.base import Measurement
-from mivla_drivers.trajectory import ActionChunk
 
 CONTRACT = load_contract("piper")
 PERIOD = 1.0 / CONTRACT.control_rate_hz

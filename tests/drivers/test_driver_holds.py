@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pretend_arm import CONTRACT, GRIPPER, JOINT2, PERIOD
 
-from mivla_drivers.driver_report import Mode
+from mivla_drivers.control.driver_report import Mode
+from mivla_drivers.control.source_watch import FIRST_CHUNK_S
 from mivla_drivers.errors import CommandRefused, HardwareError
-from mivla_drivers.source_watch import FIRST_CHUNK_S
 
 
 def test_stop_brakes_holds_with_power_and_is_latched_until_enable(active):
@@ -116,7 +116,7 @@ def test_feedback_that_comes_back_must_last_before_it_is_believed(active):
     active.arm.deaf_since = active.now
     active.run(0.6)
     active.arm.deaf_since = None
-    assert active.run(0.05).mode is Mode.SILENT
+    assert active.run(0.05).mode is Mode.NO_FEEDBACK
     assert active.run(0.1).mode is Mode.STOPPED
 
 
@@ -166,7 +166,7 @@ def test_silence_holds_says_what_to_do_and_waits_for_enable(active):
     active.run(0.2)
     active.arm.deaf_since = active.now
     active.run(0.6)
-    assert active.report.mode is Mode.SILENT
+    assert active.report.mode is Mode.NO_FEEDBACK
     assert active.level == "error"
     assert (
         "no feedback on can0 for 0.5 s. The arm holds its last target while it has power. Check the cable"
@@ -215,7 +215,7 @@ def test_a_write_that_fails_is_a_silent_bus(active):
 
     active.arm.write = fail
     active.driver.step(active.now + PERIOD)
-    assert active.driver.mode is Mode.SILENT
+    assert active.driver.mode is Mode.NO_FEEDBACK
 
 
 def test_a_fault_of_the_arm_holds_until_enable(active):

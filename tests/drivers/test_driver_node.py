@@ -23,8 +23,8 @@ from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers import network
 from mivla_drivers.contract import load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import joint_vector, trajectory_message
-from mivla_drivers.trajectory import ActionChunk
 
 CONTRACT = load_contract("piper")
 JOINT1 = 0
@@ -311,7 +311,7 @@ def test_the_command_source_is_chosen_at_run_time_and_home_needs_none(driving):
 
 def test_a_dead_emulator_is_a_hold_and_a_diagnosis_and_comes_back_only_with_enable(driving):
     driving.emulator.kill()
-    driving.wait_for_mode("silent")
+    driving.wait_for_mode("no feedback")
     assert driving.diagnostics.level == b"\x02"
     driving.wait(lambda: "The arm holds" in driving.diagnostics.message)
     refused = driving.call("enable")

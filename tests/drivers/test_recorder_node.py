@@ -22,9 +22,9 @@ from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers import network
 from mivla_drivers.contract import load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import compressed_image_message, joint_state_message, trajectory_message
 from mivla_drivers.recording.reader import read_episode
-from mivla_drivers.trajectory import ActionChunk
 
 CONTRACT = load_contract("piper")
 JOINT_RATE, CAMERA_RATE, TICK_S = 50, 10, 0.02

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mivla_drivers.contract import Camera
-from mivla_drivers.driver_report import Diagnostics
+from mivla_drivers.control.driver_report import Diagnostics
 from mivla_drivers.errors import ContractError, HardwareError
 
 BY_ID = Path("/dev/v4l/by-id")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -214,10 +215,16 @@ def parse_contract(text: str, urdf: str, where: str, bus: str | None = None) -> 
     )
 
 
-def require_same_contract(expected: RobotContract, found: RobotContract, where: str) -> None:
+def require_same_contract(
+    expected: RobotContract, found: RobotContract, where: str, views: Collection[str] | None = None
+) -> None:
     """Refuse `found` where it differs from `expected` in what a policy's numbers mean.
 
     The bus, the rates of the hardware and the topics may differ; the meaning of numbers may not.
+
+    Args:
+        where: what `found` is of, for the message.
+        views: the cameras that matter; others may differ or be there on one side only. None: all matter.
 
     Raises:
         ContractError: names `where`, the first differing field, what was expected and what was found.
@@ -231,9 +238,19 @@ def require_same_contract(expected: RobotContract, found: RobotContract, where: 
         want, have = getattr(expected.limits, side), getattr(found.limits, side)
         if not np.allclose(want, have):
             raise ContractError(f"{where}: {side} limits: expected {_plain(want)}, found {_plain(have)}")
+    _require_same_cameras(expected, found, f"{where}: cameras (view, width, height)", views)
+
+
+def _require_same_cameras(
+    expected: RobotContract, found: RobotContract, where: str, views: Collection[str] | None
+) -> None:
     want, have = ([(c.view, c.width, c.height) for c in one.cameras] for one in (expected, found))
-    if want != have:
-        raise ContractError(f"{where}: cameras (view, width, height): expected {want}, found {have}")
+    if views is None and want != have:
+        raise ContractError(f"{where}: expected {want}, found {have}")
+    for view in views or ():
+        wanted, had = ([row for row in rows if row[0] == view] for rows in (want, have))
+        if not wanted or wanted != had:
+            raise ContractError(f"{where}: expected {wanted or want} for view {view}, found {had or have}")
 
 
 def _document(text: str, where: str) -> dict[str, Any]:

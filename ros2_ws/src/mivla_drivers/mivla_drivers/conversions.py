@@ -14,8 +14,8 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from mivla_drivers.contract import Camera, RobotContract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import CommandRefused, ContractError, DataError
-from mivla_drivers.trajectory import ActionChunk
 
 NANOSECONDS = 1_000_000_000
 JPEG_QUALITY = 95

@@ -15,12 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mivla_drivers.contract import RobotContract, parse_contract, require_same_contract
+from mivla_drivers.contract import RobotContract, require_same_contract
 from mivla_drivers.errors import DataError
 from mivla_policy.model.config import ModelConfig
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.normalisation import Statistics
-from mivla_policy.policy_folder import CONFIG, CONTRACT, STATISTICS, URDF, WEIGHTS, require_policy_files
+from mivla_policy.policy_folder import CONFIG, CONTRACT, STATISTICS, URDF, WEIGHTS, read_contract
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ def load_policy_folder(folder: Path, contract: RobotContract | None = None) -> C
 
     Args:
         folder: written by `save_policy`.
-        contract: of the robot the policy is to drive; None takes the folder's own.
+        contract: of the robot the policy is to drive, whose other cameras do not matter; None takes the
+            folder's own.
 
     Raises:
         DataError: a file is missing, truncated or does not fit the configuration.
@@ -74,15 +75,13 @@ def load_policy_folder(folder: Path, contract: RobotContract | None = None) -> C
         Each names the file, what was expected and what was found.
     """
     folder = Path(folder)
-    require_policy_files(folder)
-    where = str(folder / CONTRACT)
-    own = parse_contract((folder / CONTRACT).read_text(), (folder / URDF).read_text(), where)
-    if contract is not None:
-        require_same_contract(contract, own, where)
+    own = read_contract(folder)
     document = _read_json(folder / CONFIG)
     if "model" not in document:
         raise DataError(f"{folder / CONFIG}: expected a field 'model', found {sorted(document)}")
     config = ModelConfig.from_dict(document["model"], str(folder / CONFIG))
+    if contract is not None:
+        require_same_contract(contract, own, str(folder / CONTRACT), views=config.views)
     statistics = Statistics.from_dict(_read_json(folder / STATISTICS), str(folder / STATISTICS))
     # Shapes only: memory is taken once, for the weights that are read, and not for random ones too.
     with torch.device("meta"):

@@ -25,16 +25,19 @@ WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS = (
 )
 
 
-def require_policy_files(folder: Path) -> None:
-    """Refuse a folder that lacks one of a policy's files.
+def read_contract(folder: Path) -> RobotContract:
+    """The contract in a policy's folder, of the robot that it was trained for.
 
     Raises:
-        DataError: names the file, and what is there.
+        DataError: the folder lacks a file of a policy.
+        ContractError: the contract is not valid.
     """
     for name in (WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS):
         if not (folder / name).is_file():
             found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
             raise DataError(f"{folder / name}: expected a file of a policy, found {found}")
+    texts = (folder / CONTRACT).read_text(), (folder / URDF).read_text()
+    return parse_contract(*texts, where=str(folder / CONTRACT))
 
 
 def check_policy_folder(folder: Path, contract: RobotContract) -> None:
@@ -44,10 +47,7 @@ def check_policy_folder(folder: Path, contract: RobotContract) -> None:
         DataError: a file is missing, truncated or no such file.
         ContractError: the policy was trained for another robot.
     """
-    require_policy_files(folder)
-    where = str(folder / CONTRACT)
-    own = parse_contract((folder / CONTRACT).read_text(), (folder / URDF).read_text(), where)
-    require_same_contract(contract, own, where)
+    require_same_contract(contract, read_contract(folder), str(folder / CONTRACT))
     for name in (CONFIG, STATISTICS):
         try:
             json.loads((folder / name).read_text())

@@ -7,24 +7,18 @@ player `delay_s` after its observation, as it does there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from mivla_drivers.contract import RobotContract
-from mivla_drivers.gate import SafetyGate
+from mivla_drivers.control.safety_gate import SafetyGate
+from mivla_drivers.control.trajectory import ActionChunk, TrajectoryPlayer
+from mivla_drivers.observation import Observation
+from mivla_drivers.policy import Policy
 from mivla_drivers.simulation.renderer import render
 from mivla_drivers.simulation.scene import Scene
 from mivla_drivers.simulation.task import MoveBottleOntoPad
 from mivla_drivers.simulation.world import World
-from mivla_drivers.trajectory import ActionChunk, TrajectoryPlayer
-from mivla_policy.observation import Observation
-
-
-class InfersChunks(Protocol):
-    """Anything that turns an observation into joint targets (H, n) and a timing report."""
-
-    def infer(self, observation: Observation) -> tuple[np.ndarray, dict[str, float]]: ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class LockstepWorld:
 
     def run(
         self,
-        policy: InfersChunks,
+        policy: Policy,
         scene: Scene,
         time_limit_s: float = 25.0,
         replan_steps: int = 8,
@@ -72,7 +66,7 @@ class LockstepWorld:
         while world.time_s < time_limit_s and not self._task.success:
             now = world.time_s
             if now >= next_observation:
-                arriving = (now + delay_s, self._decide(policy, now, period))
+                arriving = (now + delay_s, self._decide(policy, now))
                 next_observation = now + replan_steps * period
             if arriving is not None and now >= arriving[0]:
                 player.receive(arriving[1], now, gate.position)
@@ -87,8 +81,7 @@ class LockstepWorld:
         """Release the world."""
         self._world.close()
 
-    def _decide(self, policy: InfersChunks, now: float, period: float) -> ActionChunk:
-        images = {camera.view: render(self._world, camera) for camera in self._contract.cameras}
-        observation = Observation(images, self._world.read().position, self._task.instruction, now)
-        positions, _ = policy.infer(observation)
-        return ActionChunk(positions, period * np.arange(1, len(positions) + 1), now, "policy")
+    def _decide(self, policy: Policy, now: float) -> ActionChunk:
+        cameras = [camera for camera in self._contract.cameras if camera.view in policy.views]
+        images = {camera.view: render(self._world, camera) for camera in cameras}
+        return policy.infer(Observation(images, self._world.read().position, self._task.instruction, now))

@@ -26,7 +26,7 @@ SECTIONS = {
     "bringup": "Running bringup, simulated, the policy drives",
     "policy": "Policy, one chunk, alone",
     "growth": "One chunk of mivla_small against cameras and horizon",
-    "decoder": "Decoder: keys, values and modulations computed again each flow step, or remembered",
+    "decoder": "Decoder: keys, values and modulations computed again each flow step, or cached",
     "kinematics": "Kinematics",
     "retargeting": "Retargeting between hands and arms",
     "training": "Training",

@@ -16,7 +16,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from mivla_drivers import network
-from mivla_drivers.driver import SOURCES
+from mivla_drivers.control.target_selector import SOURCES
 from mivla_drivers.errors import MivlaError
 
 SERVICES = {

@@ -26,6 +26,7 @@ from mivla_bringup.trials.session import TrialError, TrialPlan, TrialSession
 from mivla_drivers import network
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.simulation.task import MoveBottleOntoPad
+from mivla_policy.policies import DEFAULT_BACKEND, backends, split_spec
 from mivla_policy.policy_folder import WEIGHTS, check_policy_folder
 
 INSTRUCTIONS = {MoveBottleOntoPad.name: MoveBottleOntoPad.instruction}
@@ -39,7 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "trials": 10,
     "seed": 1000,
     "mode": "easy",
-    "policy": Path("models/piper_move_bottle"),
+    "policy": "models/piper_move_bottle",
     "time_limit": 30.0,
 }
 
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--trials", "how many", type=positive(int), metavar="N")
     add("--seed", "trial i furnishes its scene with S + i", type=not_negative(int), metavar="S")
     add("--mode", "", choices=("easy", "hard"))
-    add("--policy", "", type=Path, metavar="DIR")
+    add("--policy", "its folder, or BACKEND:WHERE", metavar="DIR")
     add("--time-limit", "of a trial", type=positive(float), metavar="SECONDS")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help=f"results; one that has some is refused ({RUNS}/DATE)"
@@ -80,12 +81,12 @@ def run(args: argparse.Namespace) -> int:
     out = _out(args)
     _fill_in(args, out)
     contract = load_contract(args.robot)
-    check_policy_folder(args.policy, contract)
+    digest = _check_policy(args.policy, contract)
     plan = _bringup(args, contract)
     if not args.resume:
         refuse_trials(out)
     with claimed_folder(out):
-        results = TrialResults(out, settings(args, contract))
+        results = TrialResults(out, settings(args, contract, digest))
         if args.resume:
             results.resume()
         if results.complete:
@@ -113,21 +114,38 @@ def _fill_in(args: argparse.Namespace, out: Path) -> None:
     for name, default in DEFAULTS.items():
         if getattr(args, name) is None:
             value = found.get("time_limit_s" if name == "time_limit" else name, default)
-            setattr(args, name, Path(value) if name == "policy" else value)
+            setattr(args, name, value)
     if args.task not in INSTRUCTIONS:
         raise RunFolderError(
             f"--resume: {out / SUMMARY}: task: expected one of {list(INSTRUCTIONS)}, got {args.task}"
         )
 
 
-def settings(args: argparse.Namespace, contract: RobotContract) -> dict[str, Any]:
+def _check_policy(spec: str, contract: RobotContract) -> str | None:
+    """SHA-256 of a MiVLA policy's weights; None for another backend, which refuses what it cannot load at start.
+
+    Raises:
+        MivlaError: there is no such policy or backend, or it is of another robot.
+    """
+    backend, where = split_spec(spec)
+    if backend not in backends():
+        raise RunFolderError(
+            f"--policy {spec}: expected a folder or a backend of {backends()}, got {backend!r}"
+        )
+    if backend != DEFAULT_BACKEND:
+        return None
+    check_policy_folder(Path(where), contract)
+    return digest_of_file(Path(where) / WEIGHTS)
+
+
+def settings(args: argparse.Namespace, contract: RobotContract, policy_sha256: str | None) -> dict[str, Any]:
     """What decides a result, as its summary tells it."""
     return {
         "task": args.task,
         "robot": args.robot,
         "robot_sha256": digest_of_contract(contract),
-        "policy": str(args.policy),
-        "policy_sha256": digest_of_file(args.policy / WEIGHTS),
+        "policy": args.policy,
+        "policy_sha256": policy_sha256,
         "mode": args.mode,
         "seed": args.seed,
         "trials": args.trials,
@@ -198,6 +216,7 @@ def _report(results: TrialResults, args: argparse.Namespace) -> str:
 
 def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
     """The robot's bringup in simulation, on a bus of its own."""
+    backend, where = split_spec(args.policy)
     robot = Path(args.robot)  # a file or a name, as load_contract takes it
     arguments = {
         "sim": "true",
@@ -208,7 +227,7 @@ def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
         "mode": args.mode,
         "seed": str(args.seed),
         "feedback_rate_hz": FEEDBACK_RATE_HZ,
-        "model": str(args.policy.resolve()),
+        "model": str(Path(where).resolve()) if backend == DEFAULT_BACKEND else args.policy,
     }
     return plan_launch(find_launch_file(f"{contract.robot}.launch.yaml"), arguments)
 

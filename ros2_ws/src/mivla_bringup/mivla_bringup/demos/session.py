@@ -14,11 +14,11 @@ from trajectory_msgs.msg import JointTrajectory
 
 from mivla_bringup.trials.session import TrialError, TrialPlan, TrialSession
 from mivla_drivers.contract import RobotContract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import trajectory_message
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.simulation.expert import BottleExpert, Plan
 from mivla_drivers.simulation.scene import sample_scene
-from mivla_drivers.trajectory import ActionChunk
 
 LEADER_PERIOD_S = 0.05  # a leader arm's driver sends this often ...
 LOOK_AHEAD_S = 0.5  # ... and the expert knows this much of its future

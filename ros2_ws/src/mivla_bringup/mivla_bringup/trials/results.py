@@ -60,6 +60,8 @@ class TrialResults:
         """
         document = read_json(self.out / SUMMARY)
         fixed = {name: value for name, value in self._settings.items() if name not in FREE}
+        if fixed["policy_sha256"] is None:  # another backend's
+            fixed["policy"] = self._settings["policy"]
         require_same_settings(self.out, document, fixed)
         self.trials = read_csv(self.out / ROWS) if (self.out / ROWS).is_file() else []
         if [trial.number for trial in self.trials] != list(range(len(self.trials))):

@@ -8,7 +8,7 @@ from enum import Enum
 
 import can
 
-from mivla_drivers.control_loop import ControlLoop
+from mivla_drivers.control.control_loop import ControlLoop
 from mivla_drivers.emulation import piper_protocol as protocol
 from mivla_drivers.emulation.can_bus import EmulatedCanBus
 from mivla_drivers.emulation.can_hub import FRAME

@@ -26,18 +26,21 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers.contract import load_contract
+from mivla_drivers.control.driver import Driver
+from mivla_drivers.control.driver_report import Diagnostics, Mode, StepReport
+from mivla_drivers.control.driver_thread import DriverThread
+from mivla_drivers.control.feedback_monitor import STALE_S
+from mivla_drivers.control.target_selector import SOURCES
 from mivla_drivers.conversions import action_chunk, diagnostic_message, joint_state_message
-from mivla_drivers.driver import SOURCES, STALE_S, Driver
-from mivla_drivers.driver_report import Diagnostics, Mode, StepReport
 from mivla_drivers.errors import CommandRefused, ContractError, EmulatorMissing, HardwareError, MivlaError
 from mivla_drivers.hardware.bus_lock import BusTaken
 from mivla_drivers.nodes.spin import spin
-from mivla_drivers.running_driver import RunningDriver
 
 DIAGNOSTICS_PERIOD_S = 0.5
 TICK_S = 0.05
 RETRY_S = 1.0
 EMULATOR_START_S = 15.0  # a simulator that starts beside the driver may take so long
+GIL_TURN_S = 0.0005  # the control thread must get its turn while messages are being parsed
 PARAMETERS = {
     "robot": "piper",
     "bus": "",
@@ -59,10 +62,10 @@ class DriverNode(LifecycleNode):
         super().__init__("driver")
         for name, value in PARAMETERS.items():
             self.declare_parameter(name, value)
-        self._driver: RunningDriver | None = None
+        self._driver: DriverThread | None = None
         self._failure: MivlaError | None = None
         self._reported: tuple[str, bool] | None = None
-        self._patient_until = time.monotonic() + EMULATOR_START_S
+        self._emulator_deadline = time.monotonic() + EMULATOR_START_S
         self._enabling: list[Future] = []
         self._said: tuple[object, ...] = ()
         self._source = "none"  # as the driver last told it
@@ -86,7 +89,7 @@ class DriverNode(LifecycleNode):
         """Read the contract and open the bus; fails with a message where either cannot be done."""
         try:
             self._contract = load_contract(self._value("robot"), self._value("bus"))
-            self._driver = RunningDriver(self._contract, self._publish)
+            self._driver = DriverThread(self._contract, self._publish)
         except (ContractError, HardwareError) as error:
             self._failure = error
             self._report_failure(error)
@@ -95,7 +98,7 @@ class DriverNode(LifecycleNode):
 
     def _report_failure(self, error: MivlaError) -> None:
         """Log it once; that no emulator is there yet is no error while one may be starting beside this node."""
-        awaited = isinstance(error, EmulatorMissing) and time.monotonic() < self._patient_until
+        awaited = isinstance(error, EmulatorMissing) and time.monotonic() < self._emulator_deadline
         if (str(error), awaited) == self._reported:
             return
         self._reported = (str(error), awaited)
@@ -110,7 +113,7 @@ class DriverNode(LifecycleNode):
         self._joint_state_period = 1.0 / self._value("joint_state_rate_hz")
         done = super().on_activate(state)
         self._driver.start()
-        self._driver.ask(lambda driver: driver.select_source(self._value("command_source")))
+        self._driver.call(lambda driver: driver.select_source(self._value("command_source")))
         return done
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -164,7 +167,7 @@ class DriverNode(LifecycleNode):
             chunk = action_chunk(message, self._contract, source)
             now = time.monotonic()
             chunk = chunk.shifted(now - time.time())
-            self._driver.ask(lambda driver: driver.receive(chunk, now))
+            self._driver.call(lambda driver: driver.receive(chunk, now))
         except CommandRefused as error:
             self._driver.note_refusal(error)
             self.get_logger().warning(str(error), throttle_duration_sec=1.0)
@@ -214,7 +217,7 @@ class DriverNode(LifecycleNode):
         if self._driver is None:
             return "the driver node is not configured: configure and activate it first"
         try:
-            self._driver.ask(request)
+            self._driver.call(request)
         except CommandRefused as error:
             return str(error)
         return ""
@@ -264,6 +267,7 @@ class DriverNode(LifecycleNode):
 
 def main() -> int:
     """Run the node until SIGINT or SIGTERM; 1 where the robot cannot be driven from here."""
+    sys.setswitchinterval(0.0005)
     return spin(DriverNode, DriverNode.close)
 
 

@@ -16,7 +16,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from mivla_drivers.contract import Camera, RobotContract, load_contract
-from mivla_drivers.control_loop import ControlLoop
+from mivla_drivers.control.control_loop import ControlLoop
 from mivla_drivers.conversions import compressed_image_message, image_message, time_message
 from mivla_drivers.emulation.can_hub import CanHub
 from mivla_drivers.emulation.piper_arm import PiperArm

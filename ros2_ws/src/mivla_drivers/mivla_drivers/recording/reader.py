@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,11 @@ def read_demonstration(path: str | Path) -> Episode:
     return episode
 
 
-def read_dataset(folder: str | Path) -> list[Episode]:
+def read_dataset(folder: str | Path, views: Collection[str] | None = None) -> list[Episode]:
     """All demonstrations below a folder, by name; others are named in the log and counted at the end.
+
+    Args:
+        views: cameras that matter: other ones may be in some of the episodes only. None: all matter.
 
     Raises:
         ContractError: two episodes are of robots whose numbers mean different things.
@@ -107,7 +111,7 @@ def read_dataset(folder: str | Path) -> list[Episode]:
             log.warning("skipped %s", error)
             continue
         if episodes:
-            require_same_contract(episodes[0].contract, episode.contract, where=str(candidate))
+            require_same_contract(episodes[0].contract, episode.contract, where=str(candidate), views=views)
         episodes.append(episode)
     if not episodes:
         found = f"{len(candidates)}, of which none can be used" if candidates else "none"

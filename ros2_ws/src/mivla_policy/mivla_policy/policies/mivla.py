@@ -1,4 +1,4 @@
-"""The policy: one observation in, one chunk of joint targets out. Knows no ROS."""
+"""MiVLA: camera images, a sentence and joint angles in, a chunk of joint targets out."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import torch
 from torch import Tensor
 
 from mivla_drivers.contract import RobotContract
-from mivla_drivers.errors import ContractError, DataError, MivlaError
+from mivla_drivers.control.trajectory import ActionChunk
+from mivla_drivers.errors import ContractError, DataError
 from mivla_drivers.kinematics import Kinematics
+from mivla_drivers.observation import Observation
+from mivla_drivers.policy import PolicyError
 from mivla_policy.action_space import from_unified, to_unified
 from mivla_policy.checkpoint import load_policy_folder
-from mivla_policy.model.config import ModelConfig
+from mivla_policy.model.cuda_graph import CudaGraph
 from mivla_policy.model.mivla import Batch, Mivla
-from mivla_policy.model.packing import WIDE, pack
-from mivla_policy.model.recorded import Recorded
+from mivla_policy.model.packing import pack
+from mivla_policy.model.precision import precision
 from mivla_policy.model.tokenisers import (
     ImageTokeniser,
     LanguageTokeniser,
@@ -26,15 +29,14 @@ from mivla_policy.model.tokenisers import (
     language_tokeniser,
 )
 from mivla_policy.normalisation import Statistics
-from mivla_policy.observation import Observation
+from mivla_policy.policies import LoadOptions
 
 
-class PolicyError(MivlaError):
-    """The policy gave something that must not reach the robot."""
-
-
-class Policy:
+class MivlaPolicy:
     """A model, its tokenisers and its robot's contract.
+
+    It implements `mivla_drivers.policy.Policy`; a committed prefix is ignored, each chunk follows from its
+    observation alone.
 
     It takes the model over: a wide decoder's weights are laid out for inference and no longer train.
     The noise comes from a generator of its own, so a seed and the observations decide every chunk.
@@ -49,57 +51,52 @@ class Policy:
         language: LanguageTokeniser,
         seed: int = 0,
     ) -> None:
-        views = tuple(camera.view for camera in contract.cameras)
-        if views != model.config.views:
+        cameras = {camera.view: camera for camera in contract.cameras}
+        if not cameras.keys() >= set(model.config.views):
             raise ContractError(
                 f"{contract.robot}: cameras: expected views {list(model.config.views)}, as "
-                f"{model.config.name} was trained on, found {list(views)}"
+                f"{model.config.name} was trained on, found {list(cameras)}"
             )
         self.contract, self.statistics = contract, statistics
+        self.views = model.config.views
+        self.timing: dict[str, float] = {}
         self._model = model.eval().requires_grad_(False)
         parameter = next(model.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
         pack(self._model.decoder)
-        self._cameras = {camera.view: camera for camera in contract.cameras}
+        self._cameras = {view: cameras[view] for view in self.views}
         self._tokenise_images, self._tokenise_language = images, language
         self._instruction: tuple[str, Tensor] | None = None
-        self._recorded_sample = Recorded(self._sample)
+        self._sample_graph = CudaGraph(self._sample)
         self._kinematics = None if contract.observes_end_effectors else Kinematics(contract)
-        _, self._known = self._unified(contract.home, np.zeros(len(contract.end_effector_slots)))
-        self._mask = torch.from_numpy(self._known).to(self._device)
+        _, known = self._unified(contract.home, np.zeros(len(contract.end_effector_slots)))
+        self._mask = torch.from_numpy(known).to(self._device)
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
         """Start the noise again from `seed`."""
         self._generator = torch.Generator().manual_seed(seed)
 
-    def infer(self, observation: Observation) -> tuple[np.ndarray, dict[str, float]]:
-        """The joint targets that follow an observation.
+    def infer(self, observation: Observation, committed_prefix: np.ndarray | None = None) -> ActionChunk:
+        """The joint targets that follow an observation; `committed_prefix` is ignored.
 
-        Returns:
-            positions (H, n) float64 in contract order [rad or m], row i due i+1 policy periods after the
-            observation; and how long it took: `encode_ms` for tokens, `denoise_ms` for the flow steps.
+        `timing` then holds `encode_ms` for tokens and `denoise_ms` for the flow steps.
 
         Raises:
-            DataError: a view is missing or unknown, an image has another size or type, joints or observed
+            DataError: a view is missing, an image has another size or type, joints or observed
                 end effectors are not as many finite numbers as the contract has, or the instruction is empty
                 or too long.
             PolicyError: the model gave a number that is not finite.
         """
-        actions, timing = self._actions(observation)
-        positions = from_unified(self.contract, actions)
+        actions, self.timing = self._actions(observation)
+        positions, poses = from_unified(self.contract, actions), None
         self._require_finite(positions, self.contract.joints)
-        return positions, timing
-
-    def infer_unified(self, observation: Observation) -> tuple[np.ndarray, dict[str, float]]:
-        """The same chunk in the unified space, end effectors with it: (H, 76), zero outside the robot's slots.
-
-        Quaternions are as the model gave them, not of length 1. Raises what `infer` raises.
-        """
-        actions, timing = self._actions(observation)
-        values = np.where(self._known, actions, 0.0)
-        self._require_finite(values, [f"slot {i}" for i in range(values.shape[-1])])
-        return values, timing
+        if self.contract.observes_end_effectors:
+            slots = self.contract.end_effector_slots
+            poses = actions[:, slots]
+            self._require_finite(poses, [f"slot {slot}" for slot in slots])
+        times = np.arange(1, len(positions) + 1) / self.contract.policy_rate_hz
+        return ActionChunk(positions, times, observation.stamp, "policy", poses)
 
     @torch.no_grad()
     def _actions(self, observation: Observation) -> tuple[np.ndarray, dict[str, float]]:
@@ -110,7 +107,7 @@ class Policy:
         encoded = perf_counter()
         config = self._model.config.decoder
         noise = torch.randn(1, config.horizon, config.action_width, generator=self._generator)
-        chunk = self._recorded_sample(*inputs, noise.to(self._device, self._dtype))[0]
+        chunk = self._sample_graph(*inputs, noise.to(self._device, self._dtype))[0]
         actions = self.statistics.denormalise_action(chunk.double().cpu().numpy())
         return actions, {
             "encode_ms": 1e3 * (encoded - start),
@@ -118,9 +115,9 @@ class Policy:
         }
 
     def _check(self, observation: Observation) -> None:
-        if set(observation.images) != set(self._cameras):
+        if not observation.images.keys() >= set(self.views):
             raise DataError(
-                f"observation: expected views {sorted(self._cameras)}, got {sorted(observation.images)}"
+                f"observation: expected views {sorted(self.views)}, got {sorted(observation.images)}"
             )
         for view, camera in self._cameras.items():
             image, expected = observation.images[view], (camera.height, camera.width, 3)
@@ -159,7 +156,7 @@ class Policy:
 
     def _encode(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
         """Image tokens (1, N, C), language tokens (1, L, C) and normalised state (1, 76)."""
-        tokens = [observation.images[view] for view in self._model.config.views]
+        tokens = [observation.images[view] for view in self.views]
         if len({image.shape for image in tokens}) == 1:
             images = self._tokenise_images(np.stack(tokens)).reshape(1, -1, self._model.config.image_width)
         else:
@@ -194,21 +191,32 @@ class Policy:
             )
 
 
-def load_policy(
+def load(where: str, contract: RobotContract, options: LoadOptions) -> MivlaPolicy:
+    """The policy in the folder `where`; `options.threads` are then PyTorch's in the whole process.
+
+    Raises:
+        DataError, ContractError: as `load_mivla`.
+    """
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    return load_mivla(where, contract, options.device, options.threads or 1, options.image_encoder)
+
+
+def load_mivla(
     folder: str | Path,
     contract: RobotContract | None = None,
     device: torch.device | str = "cpu",
     threads: int = 1,
-    backend: str = "onnx",
+    image_encoder: str = "onnx",
     seed: int = 0,
     dtype: torch.dtype | None = None,
-) -> Policy:
+) -> MivlaPolicy:
     """The policy held in `folder`, for the robot of `contract` (None: the folder's own).
 
     Args:
         device: where the decoder runs, and DINOv2, SigLIP and T5 where the policy has them.
         threads: of ONNX Runtime.
-        backend: of the image tokeniser, "onnx" or "torch".
+        image_encoder: what runs the small image encoder, "onnx" or "torch".
         seed: of the noise.
         dtype: of all that runs on `device`; None is bfloat16 for a wide decoder on CUDA, else float32.
 
@@ -224,18 +232,11 @@ def load_policy(
         )
     config = checkpoint.model.config
     dtype = dtype or precision(config, device)
-    return Policy(
+    return MivlaPolicy(
         checkpoint.model.to(device, dtype),
         contract or checkpoint.contract,
         checkpoint.statistics,
-        image_tokeniser(config, folder, backend, threads, device, dtype),
+        image_tokeniser(config, folder, image_encoder, threads, device, dtype),
         language_tokeniser(config, folder, device, dtype),
         seed,
     )
-
-
-def precision(config: ModelConfig, device: torch.device | str) -> torch.dtype:
-    """What a policy and its encoders run in: bfloat16 for a wide decoder on CUDA, else float32."""
-    # Reading the weights is what a flow step of one chunk spends its time on: half the bytes, half the time.
-    halved = torch.device(device).type == "cuda" and config.decoder.width >= WIDE
-    return torch.bfloat16 if halved else torch.float32

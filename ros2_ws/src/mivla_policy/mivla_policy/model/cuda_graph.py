@@ -1,7 +1,7 @@
-"""A function of tensors as one CUDA graph.
+"""Runs a function of tensors as one CUDA graph.
 
-A chunk is thousands of small kernels. Launched one by one from Python, they wait for Python; recorded once, the
-device runs them back to back.
+A chunk is thousands of small kernels. Launched one by one from Python, the device waits for Python; captured once in a
+graph, they run back to back.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-WARM_UP = 2  # libraries choose kernels and take memory in their first calls, which a recording must not hold
+WARM_UP = 2  # in their first calls libraries choose kernels and allocate memory, which must not be captured
 
 
-class Recorded:
-    """Runs `function` as it stands on a CPU; on CUDA records it at the first call, then replays the recording.
+class CudaGraph:
+    """Calls `function` directly on a CPU; on CUDA captures it at the first call and replays the graph from then on.
 
-    The function has to do the same for every value of its inputs, read no number back to the computer, and keep its
-    weights where they are. Inputs of other shapes are recorded anew. The next call overwrites a result.
+    The function must launch the same kernels for all values of its inputs, copy nothing back to the host, and leave
+    its weights at their addresses. Inputs of other shapes are captured anew. The next call overwrites a result.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
@@ -30,12 +30,12 @@ class Recorded:
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """What the function gives for `inputs`, tensors of one device."""
+        """The function's result for `inputs`, tensors on one device."""
         if not inputs[0].is_cuda:
             return self._function(*inputs)
         shapes = tuple(value.shape for value in inputs)
         if self._graph is None or shapes != self._shapes:
-            self._record(inputs)
+            self._capture(inputs)
             self._shapes = shapes
         for held, value in zip(self._inputs, inputs, strict=True):
             held.copy_(value)
@@ -44,8 +44,8 @@ class Recorded:
         self._graph.replay()
         return self._result
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> None:
-        self._graph = self._result = None  # frees what the last recording holds
+    def _capture(self, inputs: tuple[Tensor, ...]) -> None:
+        self._graph = self._result = None  # frees the last graph's memory
         self._inputs = tuple(value.clone() for value in inputs)
         current, beside = torch.cuda.current_stream(), torch.cuda.Stream()
         beside.wait_stream(current)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mivla_drivers.contract import JointLimits
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import CommandRefused
-from mivla_drivers.trajectory import ActionChunk
 
 CLOCK_SKEW_S = 0.5  # clocks of two machines that share a robot must agree this well
 HORIZON_S = 2.0  # a chunk is played to its end, so a source that died is followed no longer than this

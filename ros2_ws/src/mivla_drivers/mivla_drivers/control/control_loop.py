@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mivla_drivers.control.realtime import request_realtime
+
 WINDOW = 2000  # periods that statistics look back on: 10 s at 200 Hz
 
 
@@ -54,12 +56,16 @@ class ControlLoop:
         rate_hz: float,
         on_error: Callable[[Exception], None],
         name: str = "control",
+        realtime: bool = False,
     ) -> None:
+        """`realtime` asks for real-time scheduling of the thread; `scheduling` says what came of it."""
         self._step = step
         self._on_error = on_error
         self._period = 1.0 / rate_hz
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._end = threading.Event()
+        self._realtime = realtime
+        self.scheduling = "ordinary"
         self._steps = self._overruns = self._errors = 0
         self._starts: deque[float] = deque(maxlen=WINDOW)
         self._late: deque[float] = deque(maxlen=WINDOW)
@@ -98,6 +104,8 @@ class ControlLoop:
         )
 
     def _run(self) -> None:
+        if self._realtime:
+            self.scheduling = request_realtime()
         deadline = time.monotonic()
         while not self._end.is_set():
             now = time.monotonic()

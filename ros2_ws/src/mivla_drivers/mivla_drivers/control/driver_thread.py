@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import TypeVar
 
 from mivla_drivers.contract import RobotContract
-from mivla_drivers.control_loop import ControlLoop
-from mivla_drivers.driver import Driver
-from mivla_drivers.driver_report import Diagnostics, StepReport
+from mivla_drivers.control.control_loop import ControlLoop
+from mivla_drivers.control.driver import Driver
+from mivla_drivers.control.driver_report import Diagnostics, StepReport
 from mivla_drivers.errors import CommandRefused
 from mivla_drivers.hardware import make_hardware
 
@@ -19,7 +19,7 @@ BRAKING_S = 1.0  # no joint needs longer to stop, so nobody waits longer for it
 Answer = TypeVar("Answer")
 
 
-class RunningDriver:
+class DriverThread:
     """Runs a contract's `Driver` at its control rate; every method may be called from any thread."""
 
     def __init__(self, contract: RobotContract, on_step: Callable[[StepReport], None]) -> None:
@@ -39,7 +39,7 @@ class RunningDriver:
 
     def start(self) -> None:
         """Start the control thread; motors are commanded only once the driver is enabled."""
-        self._loop = ControlLoop(self._step, self._rate_hz, self._fail, name="driver")
+        self._loop = ControlLoop(self._step, self._rate_hz, self._fail, name="driver", realtime=True)
         self._loop.start()
 
     def halt(self) -> None:
@@ -48,8 +48,8 @@ class RunningDriver:
             return
         with suppress(CommandRefused):  # a silent bus carries no braking either
             self._locked(Driver.stop)
-        patience = time.monotonic() + BRAKING_S
-        while not self._locked(lambda driver: driver.resting) and time.monotonic() < patience:
+        deadline = time.monotonic() + BRAKING_S
+        while not self._locked(lambda driver: driver.is_stationary) and time.monotonic() < deadline:
             time.sleep(0.005)
         self._loop.stop()
         self._loop = None
@@ -59,7 +59,7 @@ class RunningDriver:
         self.halt()
         self._hardware.close()
 
-    def ask(self, request: Callable[[Driver], Answer]) -> Answer:
+    def call(self, request: Callable[[Driver], Answer]) -> Answer:
         """What `request` returns for the driver, between two of its steps.
 
         Raises:
@@ -79,7 +79,9 @@ class RunningDriver:
 
     def timing(self) -> dict[str, object]:
         """How well the control thread keeps its deadlines, for people; costs about a millisecond."""
-        return {} if self._loop is None else self._loop.statistics().values()
+        if self._loop is None:
+            return {}
+        return {**self._loop.statistics().values(), "scheduling": self._loop.scheduling}
 
     def _locked(self, request: Callable[[Driver], Answer]) -> Answer:
         with self._lock:
