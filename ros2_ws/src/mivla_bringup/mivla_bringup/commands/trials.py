@@ -98,7 +98,10 @@ def run(args: argparse.Namespace) -> int:
         finally:
             results.write()
             with suppress(OSError):  # the terminal is gone, the results are written
-                print(_report(results, args), flush=True)
+                below = (
+                    "" if results.complete or not sys.stdout.isatty() else "\n"
+                )  # the line of the trial under way
+                print(below + _report(results, args), flush=True)
     return 0
 
 
