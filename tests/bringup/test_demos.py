@@ -15,7 +15,7 @@ from mivla_drivers.contract import load_contract
 @pytest.fixture
 def out(tmp_path):
     """A run of three episodes that stopped after two attempts, one of them kept."""
-    settings = {"robot": "piper", "episodes": 3, "seed": 7, "hard_every": 2}
+    settings = {"robot": "piper", "task": "move_bottle_onto_pad", "episodes": 3, "seed": 7, "hard_every": 2}
     progress = DemonstrationProgress(
         tmp_path / "out", {**settings, "robot_sha256": digest_of_contract(load_contract("piper"))}
     )

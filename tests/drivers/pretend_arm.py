@@ -5,7 +5,7 @@ import numpy as np
 from mivla_drivers.contract import load_contract
 from mivla_drivers.control.driver import Driver
 from mivla_drivers.control.trajectory import ActionChunk
-from mivla_drivers.hardware.base import Measurement
+from mivla_drivers.robots.hardware import Measurement
 
 CONTRACT = load_contract("piper")
 PERIOD = 1.0 / CONTRACT.control_rate_hz

@@ -8,18 +8,20 @@ import sys
 import threading
 import time
 import uuid
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mivla_drivers.contract import load_contract
-from mivla_drivers.emulation.can_hub import CanHub
-from mivla_drivers.emulation.piper_arm import Fault, PiperArm
-from mivla_drivers.emulation.plant import KinematicPlant
 from mivla_drivers.errors import ContractError, EmulatorMissing, HardwareError
-from mivla_drivers.hardware import make_hardware, socketcan
-from mivla_drivers.hardware.bus_lock import BusLock, BusTaken
-from mivla_drivers.hardware.piper import PiperHardware
+from mivla_drivers.robots.make import make_hardware
+from mivla_drivers.robots.piper.emulator import Fault, PiperArm
+from mivla_drivers.robots.piper.hardware import PiperHardware
+from mivla_drivers.robots.plant import KinematicPlant
+from mivla_drivers.transport import socketcan
+from mivla_drivers.transport.bus_lock import BusLock, BusTaken
+from mivla_drivers.transport.can_hub import CanHub
 
 START = np.array([0.1, 0.8, -0.9, 0.1, 0.6, -0.2, 0.05])
 
@@ -215,11 +217,11 @@ def test_a_second_driver_on_the_same_bus_is_refused_and_told_who_has_it(connecte
     program = (
         "import sys\nfrom mivla_drivers.contract import load_contract\n"
         "from mivla_drivers.errors import HardwareError\n"
-        "from mivla_drivers.hardware import make_hardware\n"
+        "from mivla_drivers.robots.make import make_hardware\n"
         "try:\n    make_hardware(load_contract('piper', sys.argv[1])).connect()\n"
         "except HardwareError as error:\n    print(error)\n"
     )
-    bus = connected.contract.hardware.bus
+    bus = connected.contract.bus
     said = subprocess.run([sys.executable, "-c", program, bus], capture_output=True, text=True, timeout=30)
     assert f"found one in process {os.getpid()}" in said.stdout
 
@@ -283,6 +285,22 @@ def test_a_can_interface_must_be_there_up_and_a_can_interface(tmp_path):
 
 def test_a_robot_of_another_shape_is_refused():
     piper = load_contract("piper")
-    other = type(piper)(**{**vars(piper), "units": ("rad",) * 7})
-    with pytest.raises(ContractError, match="6 x rad, 1 x m"):
+    other = replace(piper, units=("rad",) * 7)
+    with pytest.raises(
+        ContractError, match=r"parts.arm.joints: expected six \[rad\] and then a gripper \[m\]"
+    ):
         make_hardware(other)
+
+
+def test_an_option_is_checked_again_where_the_arm_is_driven():
+    piper = load_contract("piper")
+    part = replace(piper.parts[0], options={"gripper_effort": 50.0})
+    with pytest.raises(
+        ContractError, match=r"piper: parts.arm.options.gripper_effort: .* at most 5, found 50.0"
+    ):
+        make_hardware(replace(piper, parts=(part,)))
+
+
+def test_a_robot_that_no_driver_drives_is_refused():
+    with pytest.raises(ContractError, match=r"aloha_agilex: parts.robotwin.backend: expected .*'piper'"):
+        make_hardware(load_contract("aloha_agilex"))

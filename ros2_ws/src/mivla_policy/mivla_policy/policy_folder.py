@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from mivla_drivers.contract import RobotContract, parse_contract, require_same_contract
 from mivla_drivers.errors import DataError
+from mivla_policy.model.config import ModelConfig
 
 WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS = (
     "model.safetensors",
@@ -25,6 +26,18 @@ WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS = (
 )
 
 
+def require_policy_files(folder: Path) -> None:
+    """Refuse a folder that lacks one of a policy's files.
+
+    Raises:
+        DataError: names the file, and what is there.
+    """
+    for name in (WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS):
+        if not (folder / name).is_file():
+            found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
+            raise DataError(f"{folder / name}: expected a file of a policy, found {found}")
+
+
 def read_contract(folder: Path) -> RobotContract:
     """The contract in a policy's folder, of the robot that it was trained for.
 
@@ -32,10 +45,7 @@ def read_contract(folder: Path) -> RobotContract:
         DataError: the folder lacks a file of a policy.
         ContractError: the contract is not valid.
     """
-    for name in (WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS):
-        if not (folder / name).is_file():
-            found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
-            raise DataError(f"{folder / name}: expected a file of a policy, found {found}")
+    require_policy_files(folder)
     texts = (folder / CONTRACT).read_text(), (folder / URDF).read_text()
     return parse_contract(*texts, where=str(folder / CONTRACT))
 
@@ -47,12 +57,17 @@ def check_policy_folder(folder: Path, contract: RobotContract) -> None:
         DataError: a file is missing, truncated or no such file.
         ContractError: the policy was trained for another robot.
     """
-    require_same_contract(contract, read_contract(folder), str(folder / CONTRACT))
+    own = read_contract(folder)
     for name in (CONFIG, STATISTICS):
         try:
-            json.loads((folder / name).read_text())
+            document = json.loads((folder / name).read_text())
         except (OSError, ValueError) as error:
             raise DataError(f"{folder / name}: expected JSON, got: {error}") from None
+        if name == CONFIG:
+            if "model" not in document:
+                raise DataError(f"{folder / CONFIG}: expected a field 'model', found {sorted(document)}")
+            config = ModelConfig.from_dict(document["model"], str(folder / CONFIG))
+            require_same_contract(contract, own, str(folder / CONTRACT), views=config.views)
     try:
         with safe_open(folder / WEIGHTS, framework="numpy") as file:
             tensors = len(file.keys())

@@ -22,12 +22,19 @@ from mivla_bringup.trials.session import TrialError, TrialPlan
 from mivla_drivers import network
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import MivlaError
-from mivla_drivers.simulation.task import MoveBottleOntoPad
+from mivla_drivers.simulation.task import Task
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_reference
 
 if TYPE_CHECKING:
     from mivla_bringup.demos.session import DemonstrationSession
 
-DEFAULTS: dict[str, Any] = {"robot": "piper", "episodes": 30, "seed": 0, "hard_every": 2}
+DEFAULTS: dict[str, Any] = {
+    "robot": "piper",
+    "task": DEFAULT_TASK,
+    "episodes": 30,
+    "seed": 0,
+    "hard_every": 2,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, help=f"{help_text} ({default})", **how)
 
     add("--robot", "robot's name, or the path of a robot.yaml")
+    add("--task", "task's name, or the path of its .py file", metavar="NAME")
     add("--episodes", "successful ones to record", type=positive(int), metavar="N")
-    add("--seed", "episode i furnishes its scene with S + i", type=not_negative(int), metavar="S")
+    add("--seed", "seed of the first scene; the next one has S + 1", type=not_negative(int), metavar="S")
     add("--hard-every", "every Kth scene is a hard one, 0: none", type=not_negative(int), metavar="K")
     parser.add_argument(
         "--out",
@@ -65,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     for name, default in DEFAULTS.items():
         if getattr(args, name) is None:
             setattr(args, name, found.get(name, default))
-    contract = load_contract(args.robot)
+    contract, task = load_contract(args.robot), load_task(args.task)
     plan = _bringup(args, contract)
     if not args.resume:
         refuse_demonstrations(args.out)
@@ -77,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             if progress.kept < args.episodes:
                 progress.write()
-                _run_bringup(progress, plan, contract, args)
+                _run_bringup(progress, plan, contract, task, args)
         finally:
             with suppress(OSError):  # the terminal is gone, the episodes are written
                 _print_report(progress, args)
@@ -85,7 +93,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_bringup(
-    progress: DemonstrationProgress, plan: Plan, contract: RobotContract, args: argparse.Namespace
+    progress: DemonstrationProgress,
+    plan: Plan,
+    contract: RobotContract,
+    task: Task[Any],
+    args: argparse.Namespace,
 ) -> None:
     from mivla_bringup.demos.session import DemonstrationSession
 
@@ -93,11 +105,13 @@ def _run_bringup(
         network.apply(stack.enter_context(network.claimed_domain()))
         log = stack.enter_context(LaunchLog(args.out / LOG, command_line()))
         launch = stack.enter_context(Launch(plan.processes, say=log.write))
-        session = DemonstrationSession(contract, contract.robot, lambda: require_all_alive(launch, log.path))
+        session = DemonstrationSession(
+            contract, task, contract.robot, lambda: require_all_alive(launch, log.path)
+        )
         stack.enter_context(session)
         print("starting simulator, driver and recorder ...", flush=True)
         session.wait_until_ready()
-        _record(session, progress, args)
+        _record(session, progress, task, args)
 
 
 def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
@@ -107,6 +121,7 @@ def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
         "sim_bus": f"emulated:demos-{os.getpid()}",
         "robot": str(robot.resolve()) if robot.suffix == ".yaml" else args.robot,
         "namespace": contract.robot,
+        "task": task_reference(args.task),
         "policy": "false",
         "record": "true",
         "feedback_rate_hz": FEEDBACK_RATE_HZ,
@@ -115,7 +130,9 @@ def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
     return plan_launch(find_launch_file(f"{contract.robot}.launch.yaml"), arguments)
 
 
-def _record(session: DemonstrationSession, progress: DemonstrationProgress, args: argparse.Namespace) -> None:
+def _record(
+    session: DemonstrationSession, progress: DemonstrationProgress, task: Task[Any], args: argparse.Namespace
+) -> None:
     while progress.kept < args.episodes:
         attempts = len(progress.attempts)
         if attempts >= 2 * args.episodes + 5:
@@ -123,8 +140,10 @@ def _record(session: DemonstrationSession, progress: DemonstrationProgress, args
                 f"demos: expected {args.episodes} successes, got {progress.kept} of {attempts} attempts"
             )
         seed = args.seed + attempts
-        mode = "hard" if args.hard_every and attempts % args.hard_every == args.hard_every - 1 else "easy"
-        plan = TrialPlan(attempts + 1, seed, mode, MoveBottleOntoPad.instruction, time_limit_s=30.0)
+        hard = args.hard_every and attempts % args.hard_every == args.hard_every - 1
+        mode = "hard" if hard and "hard" in task.conditions else task.conditions[0]
+        instruction = task.instruction(task.sample_scene(seed, mode))
+        plan = TrialPlan(attempts + 1, seed, mode, instruction, time_limit_s=30.0)
         try:
             success, word = session.record(plan)
         except TrialError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mivla_bringup.commands.values import not_negative, positive
 from mivla_bringup.run_folder import claimed_folder, dated_folder, refuse_results
@@ -14,6 +15,8 @@ from mivla_bringup.trials.metrics import Trial, summarise
 from mivla_bringup.trials.report import table, trial_line
 from mivla_bringup.trials.video import write_video
 from mivla_drivers.contract import RobotContract, load_contract
+from mivla_drivers.simulation.task import Task
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
 
 RUNS = Path("build/expert")
 RESULTS = ("expert_*.webm", "expert_*.png")
@@ -23,14 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `mivla expert`."""
     add = parser.add_argument
     add("--robot", default="piper", help="robot's name, or the path of a robot.yaml (%(default)s)")
+    add("--task", default=DEFAULT_TASK, metavar="NAME", help="task's name or .py file (%(default)s)")
     add(
         "--seed",
         type=not_negative(int),
         default=0,
         metavar="S",
-        help="trial i furnishes its scene with S + i (%(default)s)",
+        help="seed of the first scene; the next one has S + 1 (%(default)s)",
     )
-    add("--mode", choices=("easy", "hard"), default="easy", help="(%(default)s)")
+    add("--mode", default="easy", help="easy, hard or another condition of the task (%(default)s)")
     add("--trials", type=positive(int), default=1, metavar="N", help="how many (%(default)s)")
     add(
         "--out",
@@ -47,21 +51,24 @@ def run(args: argparse.Namespace) -> int:
         RunFolderError: `--out` holds results, or cannot be written to.
         MivlaError: the arm does not reach a pose that the expert wants; what was done until then is kept.
     """
-    contract = load_contract(args.robot)
+    contract, task = load_contract(args.robot), load_task(args.task)
+    task.check_condition(args.mode)
     out = args.out or dated_folder(RUNS)
     refuse_results(out, RESULTS, "Choose another --out, or none, which makes a folder of its own")
     trials: list[Trial] = []
     with claimed_folder(out):
         try:
-            _run_trials(trials, contract, out, args)
+            _run_trials(trials, contract, task, out, args)
         finally:
             with suppress(OSError):  # the terminal is gone, the videos are written
-                _print_report(trials, out, args)
+                _print_report(trials, task, out, args)
     return 0
 
 
-def _run_trials(trials: list[Trial], contract: RobotContract, out: Path, args: argparse.Namespace) -> None:
-    with ExpertTrials(contract) as expert:
+def _run_trials(
+    trials: list[Trial], contract: RobotContract, task: Task[Any], out: Path, args: argparse.Namespace
+) -> None:
+    with ExpertTrials(contract, task) as expert:
         for number in range(args.trials):
             seed = args.seed + number
             trial, moments = expert.run(number, seed, args.mode)
@@ -73,9 +80,9 @@ def _run_trials(trials: list[Trial], contract: RobotContract, out: Path, args: a
             trials.append(trial)
 
 
-def _print_report(trials: list[Trial], out: Path, args: argparse.Namespace) -> None:
+def _print_report(trials: list[Trial], task: Task[Any], out: Path, args: argparse.Namespace) -> None:
     if trials:
-        title = f"scripted expert, {args.mode}, seeds {args.seed} to {trials[-1].seed}"
+        title = f"scripted expert, {task.name}, {args.mode}, seeds {args.seed} to {trials[-1].seed}"
         print(table(summarise(trials), title))
         print(f"videos and pictures: {out}")
     if len(trials) < args.trials:

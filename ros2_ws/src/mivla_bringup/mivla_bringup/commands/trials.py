@@ -25,22 +25,23 @@ from mivla_bringup.trials.results import LOG, SUMMARY, TrialResults, refuse_tria
 from mivla_bringup.trials.session import TrialError, TrialPlan, TrialSession
 from mivla_drivers import network
 from mivla_drivers.contract import RobotContract, load_contract
-from mivla_drivers.simulation.task import MoveBottleOntoPad
-from mivla_policy.policies import DEFAULT_BACKEND, backends, split_spec
+from mivla_drivers.simulation.task import Task
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_reference
+from mivla_policy.policies import DEFAULT_BACKEND, require_spec, split_spec
 from mivla_policy.policy_folder import WEIGHTS, check_policy_folder
+from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
 
-INSTRUCTIONS = {MoveBottleOntoPad.name: MoveBottleOntoPad.instruction}
 LOG_LINES_SHOWN = 12
 # A real arm sends its joints 200 times a second; half of that leaves two cores enough for everything else.
 FEEDBACK_RATE_HZ = "100.0"
 RUNS = Path("build/trials")
 DEFAULTS: dict[str, Any] = {
     "robot": "piper",
-    "task": MoveBottleOntoPad.name,
+    "task": DEFAULT_TASK,
     "trials": 10,
     "seed": 1000,
     "mode": "easy",
-    "policy": "models/piper_move_bottle",
+    "policy": DEFAULT_POLICY,
     "time_limit": 30.0,
 }
 
@@ -53,11 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, help=f"{help_text} ({default})".strip(), **how)
 
     add("--robot", "robot's name, or the path of a robot.yaml")
-    add("--task", "", choices=sorted(INSTRUCTIONS))
+    add("--task", "task's name, or the path of its .py file", metavar="NAME")
     add("--trials", "how many", type=positive(int), metavar="N")
-    add("--seed", "trial i furnishes its scene with S + i", type=not_negative(int), metavar="S")
-    add("--mode", "", choices=("easy", "hard"))
-    add("--policy", "its folder, or BACKEND:WHERE", metavar="DIR")
+    add("--seed", "seed of the first scene; the next one has S + 1", type=not_negative(int), metavar="S")
+    add("--mode", "easy, hard or another condition of the task")
+    add("--policy", "a policy's folder, a shipped one's name, or BACKEND:WHERE", metavar="DIR")
     add("--time-limit", "of a trial", type=positive(float), metavar="SECONDS")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help=f"results; one that has some is refused ({RUNS}/DATE)"
@@ -80,8 +81,10 @@ def run(args: argparse.Namespace) -> int:
     """
     out = _out(args)
     _fill_in(args, out)
+    task = load_task(args.task)
+    task.check_condition(args.mode)
     contract = load_contract(args.robot)
-    digest = _check_policy(args.policy, contract)
+    args.policy, digest = _check_policy(args.policy, contract)
     plan = _bringup(args, contract)
     if not args.resume:
         refuse_trials(out)
@@ -94,14 +97,13 @@ def run(args: argparse.Namespace) -> int:
             return 0
         results.write()
         try:
-            _run_trials(results, plan, contract, args)
+            _run_trials(results, plan, contract, task, args)
         finally:
             results.write()
             with suppress(OSError):  # the terminal is gone, the results are written
-                below = (
-                    "" if results.complete or not sys.stdout.isatty() else "\n"
-                )  # the line of the trial under way
-                print(below + _report(results, args), flush=True)
+                if sys.stdout.isatty() and not results.complete:
+                    print()  # below the line of the trial under way
+                print(_report(results, args), flush=True)
     return 0
 
 
@@ -118,27 +120,23 @@ def _fill_in(args: argparse.Namespace, out: Path) -> None:
         if getattr(args, name) is None:
             value = found.get("time_limit_s" if name == "time_limit" else name, default)
             setattr(args, name, value)
-    if args.task not in INSTRUCTIONS:
-        raise RunFolderError(
-            f"--resume: {out / SUMMARY}: task: expected one of {list(INSTRUCTIONS)}, got {args.task}"
-        )
 
 
-def _check_policy(spec: str, contract: RobotContract) -> str | None:
-    """SHA-256 of a MiVLA policy's weights; None for another backend, which refuses what it cannot load at start.
+def _check_policy(spec: str, contract: RobotContract) -> tuple[str, str | None]:
+    """Where a policy is, and the SHA-256 of its weights; None for another backend than MiVLA's.
+
+    Such a backend refuses what it cannot load when it starts.
 
     Raises:
         MivlaError: there is no such policy or backend, or it is of another robot.
     """
+    require_spec(spec)
     backend, where = split_spec(spec)
-    if backend not in backends():
-        raise RunFolderError(
-            f"--policy {spec}: expected a folder or a backend of {backends()}, got {backend!r}"
-        )
     if backend != DEFAULT_BACKEND:
-        return None
-    check_policy_folder(Path(where), contract)
-    return digest_of_file(Path(where) / WEIGHTS)
+        return spec, None
+    folder = find_model(where)
+    check_policy_folder(folder, contract)
+    return str(folder), digest_of_file(folder / WEIGHTS)
 
 
 def settings(args: argparse.Namespace, contract: RobotContract, policy_sha256: str | None) -> dict[str, Any]:
@@ -156,7 +154,9 @@ def settings(args: argparse.Namespace, contract: RobotContract, policy_sha256: s
     }
 
 
-def _run_trials(results: TrialResults, plan: Plan, contract: RobotContract, args: argparse.Namespace) -> None:
+def _run_trials(
+    results: TrialResults, plan: Plan, contract: RobotContract, task: Task[Any], args: argparse.Namespace
+) -> None:
     """Start the bringup and run one trial after the other; each is on disk before the next begins."""
     with ExitStack() as stack:
         domain_id = stack.enter_context(network.claimed_domain())
@@ -170,26 +170,21 @@ def _run_trials(results: TrialResults, plan: Plan, contract: RobotContract, args
         began, before = time.monotonic(), len(results.trials)
         for number in range(before, args.trials):
             with results.attempt(number, args.seed + number):
-                _run_trial(number, session, results, log, contract, args)
+                _run_trial(_plan(number, task, args), session, results, log, contract)
             each = (time.monotonic() - began) / (len(results.trials) - before)
             left_s = each * (args.trials - len(results.trials))
             print(f"  {so_far(results.trials, args.trials, left_s)}", flush=True)
 
 
 def _run_trial(
-    number: int,
-    session: TrialSession,
-    results: TrialResults,
-    log: LaunchLog,
-    contract: RobotContract,
-    args: argparse.Namespace,
+    plan: TrialPlan, session: TrialSession, results: TrialResults, log: LaunchLog, contract: RobotContract
 ) -> None:
-    seed, warned = args.seed + number, log.warnings
+    warned = log.warnings
 
     def show(time_s: float, subtasks: Mapping[str, bool], end: str = "") -> None:
-        _show(trial_line(number, args.trials, seed, time_s, subtasks, end), last=bool(end))
+        line = trial_line(plan.number, results.wanted, plan.seed, time_s, subtasks, end)
+        _show(line, last=bool(end))
 
-    plan = TrialPlan(number, seed, args.mode, INSTRUCTIONS[args.task], args.time_limit)
     trial, moments = session.run(plan, show)
     trial = replace(trial, warnings=log.warnings - warned)
     show(trial.time_s, trial.subtasks, trial.outcome)
@@ -198,6 +193,12 @@ def _run_trial(
     if moments:
         results.film(trial, moments, contract.cameras[0].rate_hz)
     results.add(trial)
+
+
+def _plan(number: int, task: Task[Any], args: argparse.Namespace) -> TrialPlan:
+    seed = args.seed + number
+    instruction = task.instruction(task.sample_scene(seed, args.mode))
+    return TrialPlan(number, seed, args.mode, instruction, args.time_limit)
 
 
 def _report(results: TrialResults, args: argparse.Namespace) -> str:
@@ -219,18 +220,17 @@ def _report(results: TrialResults, args: argparse.Namespace) -> str:
 
 def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
     """The robot's bringup in simulation, on a bus of its own."""
-    backend, where = split_spec(args.policy)
     robot = Path(args.robot)  # a file or a name, as load_contract takes it
     arguments = {
         "sim": "true",
         "sim_bus": f"emulated:trials-{os.getpid()}",
         "robot": str(robot.resolve()) if robot.suffix == ".yaml" else args.robot,
         "namespace": contract.robot,
-        "task": args.task,
+        "task": task_reference(args.task),
         "mode": args.mode,
         "seed": str(args.seed),
         "feedback_rate_hz": FEEDBACK_RATE_HZ,
-        "model": str(Path(where).resolve()) if backend == DEFAULT_BACKEND else args.policy,
+        "model": args.policy,  # nodes start in this folder
     }
     return plan_launch(find_launch_file(f"{contract.robot}.launch.yaml"), arguments)
 

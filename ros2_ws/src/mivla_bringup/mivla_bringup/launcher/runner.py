@@ -168,7 +168,7 @@ class Launch:
         """Say a line; once nobody reads any more, the launch ends, and processes must not block on it."""
         try:
             self._say(line)
-        except BrokenPipeError:
+        except OSError:  # a pipe that is closed, or a terminal that is
             self._say = _keep_quiet
             self._end(NOBODY_READS)
 

@@ -11,7 +11,7 @@ from mivla_drivers.shared_memory import clear_leftovers
 
 def main() -> None:
     """Wait for the launcher's end, then end what carries the mark given as first argument."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.read()
     end_all(sys.argv[1])

@@ -48,9 +48,14 @@ class TrialResults:
         self._started = _now()
 
     @property
+    def wanted(self) -> int:
+        """How many trials the run is to have."""
+        return int(self._settings["trials"])
+
+    @property
     def complete(self) -> bool:
         """Whether every trial that was asked for has a result."""
-        return len(self.trials) == self._settings["trials"]
+        return len(self.trials) == self.wanted
 
     def resume(self) -> None:
         """Take over what an earlier run of the same settings left.

@@ -22,7 +22,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from mivla_bringup.trials.metrics import Trial
 from mivla_bringup.trials.video import Moment, caption
-from mivla_drivers.contract import Camera, RobotContract
+from mivla_drivers.contract import CameraConfig, RobotContract
 from mivla_drivers.conversions import image_array, joint_vector
 from mivla_drivers.errors import MivlaError
 
@@ -231,7 +231,7 @@ class TrialSession:
             topic = f"{camera.topic}/image_raw"
             node.create_subscription(Image, topic, self._image_receiver(camera), qos_profile_sensor_data)
 
-    def _image_receiver(self, camera: Camera) -> Callable[[Image], None]:
+    def _image_receiver(self, camera: CameraConfig) -> Callable[[Image], None]:
         first = self._contract.cameras[0]
 
         def receive(message: Image) -> None:

@@ -28,19 +28,17 @@ class Target:
         speed: share of the velocity limits.
         following: the source, "home" or "hold".
         reason: why, in an operator's words.
-        warns: whether an operator should know, because the robot does not do what was asked.
     """
 
     position: np.ndarray | None
     speed: float
     following: str
     reason: str
-    warns: bool = False
 
     @classmethod
-    def hold(cls, reason: str, warns: bool = False) -> Target:
+    def hold(cls, reason: str) -> Target:
         """Brake and hold."""
-        return cls(None, 1.0, HOLD, reason, warns)
+        return cls(None, 1.0, HOLD, reason)
 
 
 class TargetSelector:
@@ -49,11 +47,11 @@ class TargetSelector:
     def __init__(self, contract: RobotContract) -> None:
         self._contract = contract
         self._player = TrajectoryPlayer()
-        self._watch = SourceWatch()
         self._met = np.array([MET[unit] for unit in contract.units])
         self._at_home = np.array([AT_HOME[unit] for unit in contract.units])
         self._grace_s = 2.0 / contract.policy_rate_hz
         self._source = "none"
+        self._source_watch = SourceWatch()
         self._homing = False
         self._ramping = True
         self._moved_last = -np.inf
@@ -71,8 +69,13 @@ class TargetSelector:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Chunks accepted, ignored because their source does not hold the robot, and refused; times it starved."""
-        return {**self._counts, "starved": self._watch.starved}
+        """Chunks accepted, ignored because their source does not hold the robot, refused; and starvations."""
+        return {**self._counts, "starved": self._source_watch.starved}
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the source has nothing to play although it should, so that an operator is warned."""
+        return self._source_watch.late
 
     def chunk_left_s(self, now: float) -> float:
         """How much of the newest chunk is left to play [s]."""
@@ -88,12 +91,12 @@ class TargetSelector:
             raise CommandRefused(f"command_source: expected one of {list(SOURCES)}, got {name!r}")
         if name != self._source:
             self._source = name
+            self._source_watch.restart()
             self.clear()
 
     def clear(self) -> None:
         """Forget chunks and the way home; the source stays selected."""
         self._player.clear()
-        self._watch.restart()
         self._homing = False
         self._ramping = True
 
@@ -160,9 +163,8 @@ class TargetSelector:
         if position is None and now <= self._player.end + self._grace_s:
             position = self._player.last
         if position is None:
-            reason = self._watch.nothing_to_play(self._source, now)
-            return Target.hold(reason, self._watch.late)
-        self._watch.playing()
+            return Target.hold(self._source_watch.nothing_to_play(self._source, now))
+        self._source_watch.playing()
         speed = RAMP_SPEED if self._ramping else 1.0
         return Target(position, speed, self._source, f"following {self._source}")
 
