@@ -61,13 +61,16 @@ def claimed_folder(out: Path) -> Iterator[Path]:
     """Make the folder, and keep other runs from writing to it meanwhile.
 
     Raises:
-        RunFolderError: it cannot be made or written to, or another run writes to it.
+        RunFolderError: it is no folder, must not be written to, or another run writes to it.
+        OSError: the disk refuses.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise RunFolderError(f"--out {out}: expected a folder, or to make one: {error.strerror}") from None
+    except (FileExistsError, NotADirectoryError):
+        raise RunFolderError(
+            f"--out {out}: expected a folder, or to make one; a file is in its way"
+        ) from None
     try:
         if not os.access(out, os.W_OK | os.X_OK):
             raise RunFolderError(
