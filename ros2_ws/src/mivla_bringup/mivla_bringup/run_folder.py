@@ -18,10 +18,10 @@ class RunFolderError(MivlaError):
     """A folder of results cannot be used as asked; nothing in it was changed."""
 
 
-def dated_folder(parent: Path, now: float | None = None) -> Path:
-    """A folder below `parent` that does not exist yet, named by local time; `now` is system time [s]."""
+def dated_folder(parent: Path, now: float | None = None, suffix: str = "") -> Path:
+    """A name below `parent` that nothing has yet: local time and `suffix`; `now` is system time [s]."""
     name = time.strftime("%Y-%m-%d_%H%M%S", time.localtime(now))
-    names = (name if number == 1 else f"{name}_{number}" for number in range(1, 1000))
+    names = (f"{name}{suffix}" if number == 1 else f"{name}_{number}{suffix}" for number in range(1, 1000))
     return next(parent / name for name in names if not (parent / name).exists())
 
 
