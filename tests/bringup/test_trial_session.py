@@ -330,10 +330,10 @@ def test_two_runs_do_not_write_to_one_folder(run_trials, tmp_path):
 # A run ends
 
 
-def until_the_second_trial(out: Path, pid: int) -> tuple[list[psutil.Process], set[str]]:
+def until_the_second_trial(out: Path, pid: int, seed: int = 51) -> tuple[list[psutil.Process], set[str]]:
     """Wait for it; the processes of the run, and the shared memory that they hold."""
     deadline = time.monotonic() + 60
-    while not (out / "trials.csv").exists():
+    while not (out / "trials.csv").exists() or summary(out)["running"] != {"trial": 1, "seed": seed}:
         assert psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
         assert time.monotonic() < deadline, "expected a trial to end"
         time.sleep(0.05)
@@ -411,7 +411,7 @@ def test_a_killed_run_leaves_no_process_and_no_shared_memory(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", FAKED, "able", "--trials", "9", "--out", str(out)], stdout=subprocess.DEVNULL
     )
-    family, segments = until_the_second_trial(out, process.pid)
+    family, segments = until_the_second_trial(out, process.pid, seed=1001)
     process.kill()
     process.wait()
     assert summary(out)["running"] == {"trial": 1, "seed": 1001}

@@ -190,9 +190,9 @@ def _run_trial(
     show(trial.time_s, trial.subtasks, trial.outcome)
     if said := troubles([trial]):
         print(f"  {said}; see {log.path}", flush=True)
+    results.add(trial)  # before the video, which takes a while and may be interrupted
     if moments:
         results.film(trial, moments, contract.cameras[0].rate_hz)
-    results.add(trial)
 
 
 def _plan(number: int, task: Task[Any], args: argparse.Namespace) -> TrialPlan:

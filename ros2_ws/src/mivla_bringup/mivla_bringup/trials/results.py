@@ -101,13 +101,14 @@ class TrialResults:
             self._running = None
 
     def film(self, trial: Trial, frames: Sequence[Moment], rate_hz: float) -> None:
-        """Write the video of a trial that `add` then keeps; its name says how it ended."""
+        """Write a trial's video; its name says how it ended."""
         stem = f"trial_{trial.number:03d}_seed_{trial.seed}"
-        for unkept in self.out.glob(f"{stem}_*.webm"):
-            unkept.unlink()  # of a try that was left out: its row was never written
         partial = self.out / f".{stem}.webm"
-        write_video(partial, frames, rate_hz, trial.outcome)
-        partial.replace(self.out / f"{stem}_{trial.outcome}.webm")
+        try:
+            write_video(partial, frames, rate_hz, trial.outcome)
+            partial.replace(self.out / f"{stem}_{trial.outcome}.webm")
+        finally:
+            partial.unlink(missing_ok=True)
 
     def add(self, trial: Trial) -> None:
         """Keep a finished trial."""
