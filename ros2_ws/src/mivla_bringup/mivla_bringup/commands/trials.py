@@ -166,7 +166,11 @@ def _run_trials(
         session = TrialSession(contract, contract.robot, lambda: require_all_alive(launch, log.path))
         stack.enter_context(session)
         print("starting simulator, driver and policy ...", flush=True)
-        session.wait_until_ready()
+        try:
+            session.wait_until_ready()
+        except TrialError as error:
+            require_all_alive(launch, log.path)
+            raise TrialError(f"{error}. {_last_lines(log.path)}") from None
         began, before = time.monotonic(), len(results.trials)
         for number in range(before, args.trials):
             with results.attempt(number, args.seed + number):
@@ -243,8 +247,12 @@ def require_all_alive(launch: Launch, log: Path) -> None:
     """
     if launch.exits:
         ended = ", ".join(f"{label} (exit code {code})" for label, code in launch.exits.items())
-        last = "\n".join(f"    {line}" for line in log.read_text().splitlines()[-LOG_LINES_SHOWN:])
-        raise TrialError(f"ended in the middle of the trials: {ended}. The last lines of {log}:\n{last}")
+        raise TrialError(f"ended in the middle of the trials: {ended}. {_last_lines(log)}")
+
+
+def _last_lines(log: Path) -> str:
+    last = "\n".join(f"    {line}" for line in log.read_text().splitlines()[-LOG_LINES_SHOWN:])
+    return f"The last lines of {log}:\n{last}"
 
 
 def _show(line: str, last: bool) -> None:
