@@ -175,8 +175,10 @@ def test_a_folder_with_results_is_refused_before_anything_is_started_or_changed(
         (["--robot", "none"], "none: expected a robot of"),
         (["--robot", "my.yaml"], "my.yaml: expected a robot of"),
         (["--robot", "aloha_agilex"], "aloha_agilex"),
-        (["--policy", "magic:wand"], "--policy magic:wand: expected a folder or a backend of"),
-        (["--policy", "/no/such"], "/no/such/model.safetensors: expected a file of a policy"),
+        (["--policy", "magic:wand"], "policy magic:wand: expected a backend of"),
+        (["--policy", "/no/such"], "/no/such: expected a policy's folder or one of"),
+        (["--task", "fly"], "fly"),
+        (["--mode", "odd"], "odd"),
         (["--resume"], "expected what a run left in"),
     ],
 )
@@ -197,8 +199,6 @@ def test_a_wrong_argument_is_refused_in_one_line_and_makes_no_folder(run_trials,
         ["--seed", "-1"],
         ["--time-limit", "-3"],
         ["--time-limit", "inf"],
-        ["--task", "fly"],
-        ["--mode", "odd"],
     ],
 )
 def test_a_value_that_no_trial_could_have_is_refused(run_trials, words, tmp_path, capsys):
