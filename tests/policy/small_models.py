@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import torch
 import yaml
@@ -54,7 +56,12 @@ def plain_statistics() -> Statistics:
 def with_camera(contract: RobotContract, view: str, first: bool = False) -> RobotContract:
     """`contract` with one more camera, like its first one, before or after the others."""
     document = yaml.safe_load(contract.text)
-    camera = {**document["cameras"][0], "name": f"{view}_camera", "topic": f"{view}_camera", "view": view}
+    camera = {
+        **deepcopy(document["cameras"][0]),
+        "name": f"{view}_camera",
+        "topic": f"{view}_camera",
+        "view": view,
+    }
     document["cameras"].insert(0 if first else len(document["cameras"]), camera)
     return parse_contract(yaml.safe_dump(document), contract.urdf, where=f"{contract.robot}.yaml")
 

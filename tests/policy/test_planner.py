@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mivla_drivers.contract import load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import DataError
 from mivla_drivers.policy import PolicyError, committed_prefix
-from mivla_drivers.trajectory import ActionChunk
 from mivla_policy.planner import Planner
 
 PIPER = load_contract("piper")
@@ -22,6 +22,7 @@ class RampPolicy:
     """Every joint goes up by 0.1 per step; writes down what it was asked."""
 
     views = ("front",)
+    horizon = 16
 
     def __init__(self):
         self.seen, self.committed, self.seeds, self.timing = [], [], [], {}

@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.observation import Observation
-from mivla_drivers.trajectory import ActionChunk
 
 
 class PolicyError(MivlaError):
@@ -27,6 +27,11 @@ class Policy(Protocol):
 
         Checked once, when the policy is made for a contract. Cameras of other views don't concern it.
         """
+        ...
+
+    @property
+    def horizon(self) -> int:
+        """Rows of its chunks: how many policy periods it looks ahead."""
         ...
 
     @property

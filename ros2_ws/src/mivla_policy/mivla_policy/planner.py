@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 
 from mivla_drivers.contract import RobotContract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import DataError, MivlaError
 from mivla_drivers.observation import Observation
 from mivla_drivers.policy import Policy, PolicyError, committed_prefix
-from mivla_drivers.trajectory import ActionChunk
 from mivla_policy.observation_buffer import ObservationBuffer, ObservationMissing
 
 REFUSAL_SHOWN_S = 1.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mivla_drivers.contract import Camera, RobotContract, require_same_contract
+from mivla_drivers.contract import CameraConfig, RobotContract, require_same_contract
 from mivla_drivers.errors import DataError
 from mivla_drivers.kinematics import Kinematics
 from mivla_drivers.recording.episode import Episode
@@ -80,7 +80,7 @@ def _unified(
     return to_unified(contract, joints, kinematics.forward_batch(joints))
 
 
-def _images(episode: Episode, camera: Camera, times: np.ndarray) -> list[JpegImage]:
+def _images(episode: Episode, camera: CameraConfig, times: np.ndarray) -> list[JpegImage]:
     """The image nearest to each time."""
     period = 1.0 / camera.rate_hz
     images = []

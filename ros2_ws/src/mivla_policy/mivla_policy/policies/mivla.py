@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from mivla_drivers.contract import RobotContract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import ContractError, DataError
 from mivla_drivers.kinematics import Kinematics
 from mivla_drivers.observation import Observation
 from mivla_drivers.policy import PolicyError
-from mivla_drivers.trajectory import ActionChunk
 from mivla_policy.action_space import from_unified, to_unified
 from mivla_policy.checkpoint import load_policy_folder
 from mivla_policy.model.cuda_graph import CudaGraph
@@ -30,6 +30,7 @@ from mivla_policy.model.tokenisers import (
 )
 from mivla_policy.normalisation import Statistics
 from mivla_policy.policies import LoadOptions
+from mivla_policy.shipped_models import find_model
 
 
 class MivlaPolicy:
@@ -72,6 +73,11 @@ class MivlaPolicy:
         _, known = self._unified(contract.home, np.zeros(len(contract.end_effector_slots)))
         self._mask = torch.from_numpy(known).to(self._device)
         self.reset(seed)
+
+    @property
+    def horizon(self) -> int:
+        """How many policy periods a chunk covers."""
+        return self._model.config.decoder.horizon
 
     def reset(self, seed: int) -> None:
         """Start the noise again from `seed`."""
@@ -192,14 +198,18 @@ class MivlaPolicy:
 
 
 def load(where: str, contract: RobotContract, options: LoadOptions) -> MivlaPolicy:
-    """The policy in the folder `where`; `options.threads` are then PyTorch's in the whole process.
+    """The policy in the folder `where`, or the shipped one of this name.
+
+    `options.threads` are then PyTorch's in the whole process.
 
     Raises:
         DataError, ContractError: as `load_mivla`.
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    return load_mivla(where, contract, options.device, options.threads or 1, options.image_encoder)
+    return load_mivla(
+        find_model(where), contract, options.device, options.threads or 1, options.image_encoder
+    )
 
 
 def load_mivla(

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from mivla_drivers.contract import RobotContract, require_same_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.observation import Observation
 from mivla_drivers.policy import PolicyError
 from mivla_drivers.recording.episode import Episode
 from mivla_drivers.recording.reader import read_episode
-from mivla_drivers.trajectory import ActionChunk
 from mivla_policy.policies import LoadOptions
 
 HORIZON = 16  # steps of a chunk
@@ -53,6 +53,7 @@ class ReplayPolicy:
         require_same_contract(contract, episode.contract, where=str(episode.folder), views=())
         self.timing: dict[str, float] = {}
         self._episode, self._contract = episode, contract
+        self.horizon = HORIZON
         self._ahead = np.arange(1, HORIZON + 1) / contract.policy_rate_hz
         self.reset(0)
 

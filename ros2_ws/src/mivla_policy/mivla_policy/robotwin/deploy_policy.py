@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from mivla_drivers.contract import RobotContract, load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import ContractError, DataError
 from mivla_drivers.observation import Observation
 from mivla_drivers.policy import Policy
-from mivla_drivers.trajectory import ActionChunk
 from mivla_policy.action_space import END_EFFECTORS, ROBOT_JOINTS, from_unified, to_unified
 from mivla_policy.policies import LoadOptions, load_policy
 from mivla_policy.robotwin.conventions import (
@@ -72,7 +72,7 @@ class RobotwinModel:
         if not self.contract.observes_end_effectors:
             raise ContractError(
                 f"{self.contract.robot}: end_effectors: expected observed ones, as RoboTwin's demonstrations "
-                f"have them, found {self.contract.end_effector_link!r} of a URDF"
+                f"have them, found {self.contract.arms[0].end_effector_link!r} of a URDF"
             )
         unknown = [view for view in self.policy.views if view not in CAMERAS]
         if unknown:
@@ -96,7 +96,7 @@ def get_model(usr_args: Mapping[str, Any]) -> RobotwinModel:
     if not spec:
         raise DataError("checkpoint: expected a policy's folder, found none; set it in deploy_policy.yml")
     # Imported here, so that reading RoboTwin's data needs no torch.
-    from mivla_policy.checkpoint import read_contract
+    from mivla_policy.policy_folder import read_contract
 
     robot = usr_args.get("robot")
     contract = load_contract(robot) if robot else read_contract(Path(spec))
