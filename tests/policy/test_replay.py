@@ -120,6 +120,8 @@ def test_a_robot_that_is_brought_back_to_the_start_starts_again(long):
 def test_a_gripper_that_closed_on_nothing_goes_on(policy):
     policy.infer(see(0.0))
     assert policy.infer(see(0.8, gripper=0.07)).stamp == NOW + 0.8
+    with pytest.raises(PolicyError, match="gripper"):
+        policy.infer(see(0.8, gripper=np.nan))
 
 
 def test_reset_starts_over(policy):
