@@ -162,7 +162,7 @@ def test_a_chunk_is_its_parts(tmp_path, contract):
 @pytest.mark.parametrize(("cameras", "horizon"), [(1, 8), (3, 32)])
 def test_random_policies_have_any_number_of_cameras_and_steps(contract, cameras, horizon):
     policy = random_policy(contract, cameras, horizon)
-    positions, _ = policy.infer(random_observation(with_cameras(contract, cameras)))
+    positions = policy.infer(random_observation(with_cameras(contract, cameras))).positions
     assert positions.shape == (horizon, contract.size)
 
 

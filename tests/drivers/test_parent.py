@@ -19,11 +19,11 @@ from trajectory_msgs.msg import JointTrajectory
 from mivla_drivers.contract import load_contract
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import trajectory_message
-from mivla_drivers.emulation.can_hub import CanHub
-from mivla_drivers.emulation.piper_arm import PiperArm
-from mivla_drivers.emulation.plant import KinematicPlant
 from mivla_drivers.network import claimed_domain, ros_environment
 from mivla_drivers.nodes.parent import VARIABLE
+from mivla_drivers.robots.piper.emulator import PiperArm
+from mivla_drivers.robots.plant import KinematicPlant
+from mivla_drivers.transport.can_hub import CanHub
 
 CHILD = """
 import signal, sys, time

@@ -81,6 +81,12 @@ def test_a_chunk_that_makes_no_sense_is_refused(positions, times, stamp, said):
         ActionChunk(np.array(positions), np.array(times), stamp, "policy")
 
 
+@pytest.mark.parametrize("poses", [np.zeros((2, 6)), np.zeros((3, 7)), np.full((2, 7), np.nan)])
+def test_end_effectors_that_do_not_fit_the_chunk_are_refused(poses):
+    with pytest.raises(CommandRefused, match=r"expected finite end effectors of shape \(2, 7 or 14\)"):
+        ActionChunk(np.zeros((2, 1)), np.array([0.0, 0.1]), 0.0, "policy", poses)
+
+
 def test_a_chunk_cannot_be_changed_after_it_was_checked():
     positions = np.zeros((2, 1))
     made = ActionChunk(positions, np.array([0.0, 0.1]), 0.0, "policy")

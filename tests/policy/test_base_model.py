@@ -10,6 +10,7 @@ import torch
 from small_models import plain_statistics, small_model
 
 from mivla_drivers.contract import load_contract
+from mivla_drivers.observation import Observation
 from mivla_policy.benchmarks.base_model import BaseModelRun, table
 from mivla_policy.benchmarks.operations import random_batch
 from mivla_policy.benchmarks.random_weights import on_meta, parameters, random_net, randomised
@@ -17,8 +18,7 @@ from mivla_policy.checkpoint import save_policy
 from mivla_policy.model.config import mivla_base, with_decoder
 from mivla_policy.model.foundation import random_t5
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.observation import Observation
-from mivla_policy.policy import load_policy
+from mivla_policy.policies.mivla import load_mivla
 
 TINY = replace(
     with_decoder(mivla_base(), width=64, blocks=2, heads=4, kv_heads=2, feed_forward_multiple=32),
@@ -75,8 +75,8 @@ def observation():
 def test_a_policy_in_bfloat16_says_nearly_what_one_in_float32_says(tmp_path, monkeypatch, observation):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     save_policy(tmp_path / "policy", small_model(), PIPER, plain_statistics())
-    exact, _ = load_policy(tmp_path / "policy").infer(observation)
-    rounded, _ = load_policy(tmp_path / "policy", dtype=torch.bfloat16).infer(observation)
+    exact = load_mivla(tmp_path / "policy").infer(observation).positions
+    rounded = load_mivla(tmp_path / "policy", dtype=torch.bfloat16).infer(observation).positions
     assert np.isfinite(rounded).all()
     assert not np.array_equal(rounded, exact)
     np.testing.assert_allclose(rounded, exact, atol=0.03 * np.abs(exact).max())

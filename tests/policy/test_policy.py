@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_models import plain_statistics, small_config, small_model
+from small_models import plain_statistics, small_config, small_model, with_camera
 
 from mivla_drivers.contract import load_contract, parse_contract
 from mivla_drivers.errors import ContractError, DataError
+from mivla_drivers.observation import Observation
+from mivla_drivers.policy import PolicyError
 from mivla_policy.benchmarks.random_weights import randomised
 from mivla_policy.checkpoint import save_policy
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.observation import Observation
-from mivla_policy.policy import Policy, PolicyError, load_policy
+from mivla_policy.policies.mivla import MivlaPolicy, load_mivla
 
 PIPER, ALOHA = load_contract("piper"), load_contract("aloha_agilex")
 
@@ -40,7 +41,7 @@ def mean_colours(images):
 
 def make_policy(model=None, statistics=None, contract=PIPER, seed=0):
     language = CountingLanguage()
-    policy = Policy(
+    policy = MivlaPolicy(
         model or small_model(), contract, statistics or plain_statistics(), mean_colours, language, seed
     )
     return policy, language
@@ -55,27 +56,40 @@ def observation():
 
 def test_a_chunk_is_16_targets_of_7_joints(observation):
     policy, _ = make_policy()
-    positions, timing = policy.infer(observation)
-    assert positions.shape == (16, 7)
-    assert positions.dtype == np.float64
-    assert timing["encode_ms"] > 0
-    assert timing["denoise_ms"] > 0
+    chunk = policy.infer(observation)
+    assert chunk.positions.shape == (16, 7)
+    assert chunk.positions.dtype == np.float64
+    assert chunk.end_effectors is None
+
+
+def test_a_chunk_is_stamped_with_its_observation_and_due_from_one_policy_period_later(observation):
+    chunk = make_policy()[0].infer(observation)
+    assert (chunk.stamp, chunk.source) == (observation.stamp, "policy")
+    assert chunk.times == pytest.approx(np.arange(1, 17) / PIPER.policy_rate_hz)
+
+
+def test_the_last_inference_is_timed(observation):
+    policy, _ = make_policy()
+    assert policy.timing == {}
+    policy.infer(observation)
+    assert policy.timing.keys() == {"encode_ms", "denoise_ms"}
+    assert min(policy.timing.values()) > 0
 
 
 def test_a_seed_decides_the_noise(observation):
-    first, _ = make_policy(seed=1)[0].infer(observation)
-    same, _ = make_policy(seed=1)[0].infer(observation)
-    other, _ = make_policy(seed=2)[0].infer(observation)
+    first = make_policy(seed=1)[0].infer(observation).positions
+    same = make_policy(seed=1)[0].infer(observation).positions
+    other = make_policy(seed=2)[0].infer(observation).positions
     np.testing.assert_array_equal(first, same)
     assert not np.allclose(first, other)
 
 
 def test_reset_starts_the_noise_again(observation):
     policy, _ = make_policy(seed=1)
-    first, _ = policy.infer(observation)
-    second, _ = policy.infer(observation)
+    first = policy.infer(observation).positions
+    second = policy.infer(observation).positions
     policy.reset(1)
-    again, _ = policy.infer(observation)
+    again = policy.infer(observation).positions
     assert not np.allclose(first, second)
     np.testing.assert_array_equal(first, again)
 
@@ -90,21 +104,21 @@ def test_an_instruction_is_tokenised_once(observation):
 @pytest.mark.parametrize("view", ["front", "left_wrist"])
 def test_every_view_matters(observation, view):
     black = replace(observation, images={**observation.images, view: np.zeros((160, 160, 3), np.uint8)})
-    seen, _ = make_policy()[0].infer(observation)
-    unseen, _ = make_policy()[0].infer(black)
+    seen = make_policy()[0].infer(observation).positions
+    unseen = make_policy()[0].infer(black).positions
     assert not np.allclose(seen, unseen)
 
 
 def test_actions_are_given_in_radians_and_metres(observation):
     statistics = replace(plain_statistics(), action_mean=np.arange(76.0), action_std=np.full(76, 1e-9))
-    positions, _ = make_policy(statistics=statistics)[0].infer(observation)
+    positions = make_policy(statistics=statistics)[0].infer(observation).positions
     np.testing.assert_allclose(positions, np.tile(np.arange(48.0, 55.0), (16, 1)), atol=1e-6)
 
 
 def test_the_state_is_normalised(observation):
     shifted = replace(plain_statistics(), state_mean=np.full(76, 5.0))
-    plain, _ = make_policy()[0].infer(observation)
-    other, _ = make_policy(statistics=shifted)[0].infer(observation)
+    plain = make_policy()[0].infer(observation).positions
+    other = make_policy(statistics=shifted)[0].infer(observation).positions
     assert not np.allclose(plain, other)
 
 
@@ -138,10 +152,14 @@ def test_a_missing_view_is_refused(observation):
         make_policy()[0].infer(wrong)
 
 
-def test_an_unknown_view_is_refused(observation):
-    images = {**observation.images, "ceiling": observation.images["front"]}
-    with pytest.raises(DataError, match="ceiling"):
-        make_policy()[0].infer(replace(observation, images=images))
+@pytest.mark.parametrize("first", [True, False])
+def test_cameras_that_it_was_not_trained_with_do_not_matter(observation, first):
+    images = {"ceiling": np.full((480, 640, 3), 255, np.uint8), **observation.images}
+    more = with_camera(PIPER, "ceiling", first)
+    policy, _ = make_policy(contract=more)
+    assert policy.views == ("front", "left_wrist")
+    found = policy.infer(replace(observation, images=images)).positions
+    np.testing.assert_array_equal(found, make_policy()[0].infer(observation).positions)
 
 
 @pytest.mark.parametrize("joints", [PIPER.home[:6], np.full(7, np.nan), np.append(PIPER.home, 0.0)])
@@ -154,8 +172,8 @@ def test_a_refused_observation_does_not_use_up_noise(observation):
     policy, _ = make_policy(seed=3)
     with pytest.raises(DataError):
         policy.infer(replace(observation, images={}))
-    after, _ = policy.infer(observation)
-    fresh, _ = make_policy(seed=3)[0].infer(observation)
+    after = policy.infer(observation).positions
+    fresh = make_policy(seed=3)[0].infer(observation).positions
     np.testing.assert_array_equal(after, fresh)
 
 
@@ -166,27 +184,6 @@ def test_a_robot_with_other_views_is_refused():
         ContractError, match=r"expected views \['front', 'left_wrist'\].* found .*right_wrist"
     ):
         make_policy(contract=other)
-
-
-class TestUnifiedValues:
-    def test_hold_the_joints_that_infer_gives_and_zero_outside_the_robots_slots(self, observation):
-        statistics = replace(plain_statistics(), action_mean=np.full(76, 3.0))
-        joints, _ = make_policy(statistics=statistics)[0].infer(observation)
-        values, timing = make_policy(statistics=statistics)[0].infer_unified(observation)
-        assert values.shape == (16, 76)
-        np.testing.assert_array_equal(values[:, PIPER.action_slots], joints)
-        slots = [*PIPER.action_slots, *PIPER.end_effector_slots]
-        assert np.flatnonzero(values.any(axis=0)).tolist() == slots
-        assert timing.keys() == {"encode_ms", "denoise_ms"}
-
-    def test_that_are_no_numbers_are_refused_by_their_slot(self, observation):
-        model = small_model()
-        with torch.no_grad():
-            model.decoder.last.output.bias[65] = float("nan")
-        with pytest.raises(
-            PolicyError, match=r"policy: slot \d+ at step 0: expected a finite number, got nan"
-        ):
-            make_policy(model)[0].infer_unified(observation)
 
 
 class TestTwoArms:
@@ -200,21 +197,37 @@ class TestTwoArms:
         return Observation(images, ALOHA.home, "lift the pot", 0.0, np.array(2 * pose))
 
     @staticmethod
-    def policy():
+    def policy(statistics=None):
         config = small_config(image_tokens=147)
         views = tuple(camera.view for camera in ALOHA.cameras)
         torch.manual_seed(0)
-        return make_policy(randomised(Mivla(replace(config, views=views)), spread=0.2), contract=ALOHA)[0]
+        model = randomised(Mivla(replace(config, views=views)), spread=0.2)
+        return make_policy(model, statistics, contract=ALOHA)[0]
 
     def test_a_chunk_is_14_joints_and_both_end_effectors(self, observation):
-        joints, _ = self.policy().infer(observation)
-        values, _ = self.policy().infer_unified(observation)
-        assert joints.shape == (16, 14)
-        assert np.flatnonzero(values.any(axis=0)).tolist() == list(range(48, 76))
+        chunk = self.policy().infer(observation)
+        assert chunk.positions.shape == (16, 14)
+        assert chunk.end_effectors.shape == (16, 14)
+
+    def test_end_effectors_come_in_radians_and_metres_by_their_slots(self, observation):
+        statistics = replace(plain_statistics(), action_mean=np.arange(76.0), action_std=np.full(76, 1e-9))
+        chunk = self.policy(statistics=statistics).infer(observation)
+        np.testing.assert_allclose(chunk.end_effectors, np.tile(np.arange(62.0, 76.0), (16, 1)), atol=1e-6)
+
+    def test_end_effectors_that_are_no_numbers_are_refused_by_their_slot(self, observation):
+        huge = np.where(np.arange(76) == 65, np.finfo(float).max, 1.0)
+        policy = self.policy(replace(plain_statistics(), action_mean=huge, action_std=huge))
+        refused = pytest.raises(
+            PolicyError, match=r"policy: slot 65 at step \d+: expected a finite number, got inf"
+        )
+        with np.errstate(over="ignore"), refused:
+            policy.infer(observation)
 
     def test_what_was_observed_of_the_end_effectors_matters(self, observation):
         moved = replace(observation, end_effectors=observation.end_effectors + 0.1)
-        assert not np.allclose(self.policy().infer(observation)[0], self.policy().infer(moved)[0])
+        assert not np.allclose(
+            self.policy().infer(observation).positions, self.policy().infer(moved).positions
+        )
 
     @pytest.mark.parametrize("found", [None, np.zeros(7), np.full(14, np.nan)])
     def test_end_effectors_that_are_missing_or_not_finite_are_refused(self, observation, found):
@@ -230,12 +243,12 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_saved_policy_runs_with_its_own_encoders(folder, observation):
-    by_onnx, _ = load_policy(folder, PIPER).infer(observation)
-    by_torch, _ = load_policy(folder, PIPER, backend="torch").infer(observation)
+    by_onnx = load_mivla(folder, PIPER).infer(observation).positions
+    by_torch = load_mivla(folder, PIPER, image_encoder="torch").infer(observation).positions
     np.testing.assert_allclose(by_onnx, by_torch, atol=1e-3)
 
 
 def test_a_policy_of_another_robot_does_not_load(folder):
     other = parse_contract(PIPER.text.replace("robot: piper", "robot: arx5"), PIPER.urdf, "arx5.yaml")
     with pytest.raises(ContractError, match="expected arx5, found piper"):
-        load_policy(folder, other)
+        load_mivla(folder, other)

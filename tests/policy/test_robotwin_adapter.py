@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from small_models import plain_statistics
 
 from mivla_drivers.contract import JointLimits, load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import ContractError, DataError
 from mivla_policy import robotwin
 from mivla_policy.action_space import END_EFFECTORS, LEFT_END_EFFECTOR, RIGHT_END_EFFECTOR, to_unified
@@ -75,14 +76,20 @@ class StandInTaskEnv:
 
 
 class StandInPolicy:
-    """Gives the same unified chunk always, and remembers what it was shown."""
+    """Gives the same unified values always, and remembers what it was shown."""
 
-    def __init__(self, chunk):
-        self.chunk, self.seen, self.seeds = chunk, [], []
+    views, timing = VIEWS, {}
 
-    def infer_unified(self, observation):
+    def __init__(self, values, contract=ALOHA, poses=True):
+        self.values, self.contract, self.poses = values, contract, poses
+        self.seen, self.seeds = [], []
+
+    def infer(self, observation, committed_prefix=None):
         self.seen.append(observation)
-        return self.chunk, {}
+        times = np.arange(1, len(self.values) + 1) / self.contract.policy_rate_hz
+        joints = self.values[:, self.contract.action_slots]
+        poses = self.values[:, self.contract.end_effector_slots] if self.poses else None
+        return ActionChunk(joints, times, observation.stamp, "policy", poses)
 
     def reset(self, seed):
         self.seeds.append(seed)
@@ -132,9 +139,10 @@ class TestEval:
 
     @given(st.permutations(range(14)))
     def test_joints_go_by_slot_whatever_their_order_in_the_contract(self, order):
-        policy = StandInPolicy(unified_chunk())
-        run(RobotwinModel(policy, two_arms(order), steps=1), StandInTaskEnv())
+        policy = StandInPolicy(unified_chunk(), two_arms(order))
+        env = run(RobotwinModel(policy, two_arms(order), steps=1), StandInTaskEnv())
         assert policy.seen[0].joints == pytest.approx(unified_chunk()[0, 48:62][list(order)])
+        assert env.actions[0] == pytest.approx(QPOS)
 
     def test_the_policy_sees_images_of_its_contract_joints_in_metres_and_the_instruction(self):
         policy = StandInPolicy(unified_chunk())
@@ -148,6 +156,14 @@ class TestEval:
         forward = [0.0, 0.0, 0.0, 1.0]
         assert seen.end_effectors == pytest.approx([0.3, 0.2, 0.9, *forward, 0.3, -0.2, 0.9, *forward])
         assert seen.instruction == "hit the block with the hammer"
+
+    def test_cameras_that_the_policy_does_not_look_through_may_be_off(self):
+        policy, env = StandInPolicy(unified_chunk()), StandInTaskEnv()
+        policy.views = ("front",)
+        observation = env.get_obs()
+        del observation["observation"]["left_camera"]
+        robotwin.eval(env, RobotwinModel(policy, two_arms()), observation)
+        assert policy.seen[0].images.keys() == {"front"}
 
     def test_ee_is_pose_with_wxyz_then_gripper_in_robotwins_world(self):
         model = RobotwinModel(StandInPolicy(unified_chunk()), two_arms(), "ee", steps=1)
@@ -185,11 +201,16 @@ class TestEval:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("chunk", [np.zeros((16, 14)), np.zeros(76), np.full((16, 76), np.nan)])
-    def test_a_chunk_that_is_none_moves_nothing(self, chunk):
+    def test_a_chunk_without_end_effectors_moves_none(self):
         env = StandInTaskEnv()
-        with pytest.raises(DataError, match="policy: expected a finite chunk"):
-            run(RobotwinModel(StandInPolicy(chunk), two_arms()), env)
+        with pytest.raises(DataError, match="policy: expected a chunk with both end effectors"):
+            run(RobotwinModel(StandInPolicy(unified_chunk(), poses=False), two_arms(), "ee"), env)
+        assert env.actions == []
+
+    def test_a_chunk_of_other_joints_moves_nothing(self):
+        env = StandInTaskEnv()
+        with pytest.raises(ContractError, match="expected 14 joints"):
+            run(RobotwinModel(StandInPolicy(unified_chunk(), PIPER, poses=False), two_arms()), env)
         assert env.actions == []
 
     @pytest.mark.parametrize(
@@ -219,16 +240,23 @@ class TestRefusals:
             RobotwinModel(StandInPolicy(unified_chunk()), PIPER)
 
     def test_a_policy_of_one_end_effector_is_refused(self):
-        one = replace(ALOHA, end_effector_slots=ALOHA.end_effector_slots[:7])
+        one = replace(ALOHA, arms=ALOHA.arms[:1])
         with pytest.raises(
             ContractError, match=r"aloha_agilex: end_effectors: expected both arms' slots 62\.\.75"
         ):
             RobotwinModel(StandInPolicy(unified_chunk()), one)
 
     def test_end_effectors_computed_in_another_frame_than_the_demonstrations_are_refused(self):
-        computed = replace(ALOHA, end_effector_link="gripper_center")
+        arms = tuple(replace(arm, end_effector_link="gripper_center") for arm in ALOHA.arms)
+        computed = replace(ALOHA, arms=arms)
         with pytest.raises(ContractError, match="expected observed ones"):
             RobotwinModel(StandInPolicy(unified_chunk()), computed)
+
+    def test_a_policy_of_other_views_is_refused(self):
+        policy = StandInPolicy(unified_chunk())
+        policy.views = ("front", "ceiling")
+        with pytest.raises(ContractError, match=r"policy: expected views of .* found \['ceiling'\]"):
+            RobotwinModel(policy, two_arms())
 
     def test_an_unknown_action_type_is_refused(self):
         with pytest.raises(DataError, match="delta_ee"):
@@ -334,7 +362,7 @@ class TestFromDemonstrationsToTrials:
         image = np.full((240, 320, 3), RED, np.uint8)
         observation["observation"] = {camera: {"rgb": image} for camera in conventions.CAMERAS.values()}
         track = read_robotwin(demonstrations[1])
-        seen = encode_obs(observation, track.instruction, ALOHA, stamp=0.0)
+        seen = encode_obs(observation, track.instruction, ALOHA, VIEWS, stamp=0.0)
         state, mask = to_unified(ALOHA, seen.joints, end_effectors=seen.end_effectors)
         np.testing.assert_array_equal(state, track.states[4])
         np.testing.assert_array_equal(mask, track.state_mask)

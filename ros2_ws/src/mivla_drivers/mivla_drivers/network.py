@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 
-from mivla_drivers.emulation.can_hub import socket_path
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.runtime_folder import runtime_folder
 
 OPEN_PROFILE = "network.xml"
 INTERFACE_VARIABLE = "MIVLA_INTERFACE"  # profiles/network.xml reads it
@@ -86,7 +86,7 @@ def claimed_domain() -> Iterator[int]:
     Raises:
         NetworkError: all of them are taken.
     """
-    folder = socket_path("domain").parent
+    folder = runtime_folder()
     for domain_id in random.sample(OWN_DOMAINS, len(OWN_DOMAINS)):
         with open(folder / f"domain-{domain_id}.lock", "w") as lock:
             try:

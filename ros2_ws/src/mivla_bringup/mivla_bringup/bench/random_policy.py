@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from mivla_drivers.contract import RobotContract
+from mivla_drivers.observation import Observation
 from mivla_policy.checkpoint import save_policy
 from mivla_policy.model.config import ModelConfig, mivla_small, with_decoder
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.model.tokenisers import image_tokeniser, language_tokeniser
 from mivla_policy.normalisation import Statistics
-from mivla_policy.observation import Observation
-from mivla_policy.policy import Policy
+from mivla_policy.policies.mivla import MivlaPolicy
 
 INSTRUCTION = "Move the bottle onto the pad."
 VIEWS = ("front", "left_wrist", "right_wrist")
@@ -31,17 +31,17 @@ def write_random_policy(folder: Path, contract: RobotContract) -> None:
     save_policy(folder, Mivla(config), contract, unit_statistics(), {"weights": "random"})
 
 
-def random_policy(contract: RobotContract, cameras: int, horizon: int) -> Policy:
+def random_policy(contract: RobotContract, cameras: int, horizon: int) -> MivlaPolicy:
     """mivla_small with other numbers of cameras (1 to 3) and of steps a chunk."""
     seen = with_cameras(contract, cameras)
     config = with_decoder(mivla_small(VIEWS[:cameras]), horizon=horizon)
     return policy_of(config, seen)
 
 
-def policy_of(config: ModelConfig, contract: RobotContract) -> Policy:
+def policy_of(config: ModelConfig, contract: RobotContract) -> MivlaPolicy:
     """A policy of `config` with random weights and the configuration's own tokenisers."""
     tokenisers = image_tokeniser(config), language_tokeniser(config)
-    return Policy(Mivla(config), contract, unit_statistics(), *tokenisers)
+    return MivlaPolicy(Mivla(config), contract, unit_statistics(), *tokenisers)
 
 
 def with_cameras(contract: RobotContract, cameras: int) -> RobotContract:

@@ -16,18 +16,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, default=600, help="optimiser steps (%(default)s)")
     add("--learning-rate", type=float, default=1e-4, help="(%(default)s)")
     add("--out", type=Path, required=True, metavar="DIR", help="the new policy's folder")
+    add("--views", nargs="+", metavar="VIEW", help="cameras that the policy looks through (the base's)")
     add("--device", default="cpu", help="cpu or cuda (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, encode, train, write; resumes where it was stopped."""
+    """Read, encode, train, write; resumes where it was stopped.
+
+    Raises:
+        DataError: `--out` holds a finished policy; or as the training says.
+    """
+    from mivla_policy.policy_folder import refuse_finished_policy
     from mivla_policy.training.runs import finetune
     from mivla_policy.training.train import TrainConfig
 
+    refuse_finished_policy(args.out)
     config = TrainConfig(steps=args.steps, learning_rate=args.learning_rate, warmup_steps=50)
-    summary = finetune(args.data, find_model(args.base), args.out, config, args.device)
+    summary = finetune(args.data, find_model(args.base), args.out, config, args.device, args.views)
     print(
         f"{args.out}: {summary.frames} frames of {summary.episodes} episodes, "
         f"{summary.seconds:.0f} s, loss {summary.loss:.4f}"
     )
+    unused = f"; the data's {', '.join(summary.unused_views)} not used" if summary.unused_views else ""
+    print(f"views: {', '.join(summary.views)}{unused}")
     return 0

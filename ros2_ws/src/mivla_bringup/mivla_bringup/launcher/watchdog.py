@@ -6,6 +6,7 @@ import signal
 import sys
 
 from mivla_bringup.launcher.ending import end_all
+from mivla_drivers.shared_memory import clear_leftovers
 
 
 def main() -> None:
@@ -14,6 +15,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.read()
     end_all(sys.argv[1])
+    clear_leftovers()  # the killed launcher's own too
 
 
 if __name__ == "__main__":

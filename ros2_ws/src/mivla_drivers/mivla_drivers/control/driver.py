@@ -7,13 +7,13 @@ import numpy as np
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.control.bus_recovery import BusRecovery
 from mivla_drivers.control.driver_report import Diagnostics, Mode, StepReport, describe
-from mivla_drivers.control.feedback_monitor import Feedback, FeedbackMonitor, TrackingMonitor
+from mivla_drivers.control.feedback_monitor import STALE_S, Feedback, FeedbackMonitor, TrackingMonitor
 from mivla_drivers.control.power import ENABLE_TIMEOUT_S, Enabling, PowerSequencer
 from mivla_drivers.control.safety_gate import SafetyGate
 from mivla_drivers.control.target_selector import HOLD, Target, TargetSelector
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import CommandRefused, HardwareError
-from mivla_drivers.hardware.base import Hardware, Measurement
+from mivla_drivers.robots.hardware import Hardware, Measurement
 
 TRACKING_ERROR_RAD = 0.2  # a joint further away than this for longer than `TRACKING_S` is blocked
 TRACKING_S = 0.3
@@ -32,15 +32,15 @@ class Driver:
     def __init__(self, contract: RobotContract, hardware: Hardware) -> None:
         self._contract = contract
         self._hardware = hardware
-        self._radians = np.array([unit == "rad" for unit in contract.units])
-        tolerance = float(contract.hardware.options.get("tracking_error_rad", TRACKING_ERROR_RAD))
-        tolerances = np.where(self._radians, tolerance, np.inf)  # a gripper squeezes, so it may be blocked
+        tolerance = contract.tracking_error_rad or TRACKING_ERROR_RAD
+        # A gripper squeezes, so it may be blocked.
+        tolerances = np.where(contract.is_gripper, np.inf, tolerance)
         self._tracking = TrackingMonitor(tolerances, TRACKING_S)
         self._gate = SafetyGate(contract.limits, 1.0 / contract.control_rate_hz, LEAD * tolerances)
         self._targets = TargetSelector(contract)
         self._power = PowerSequencer(hardware)
         self._feedback = FeedbackMonitor()
-        self._recovery = BusRecovery(hardware, contract.hardware.bus)
+        self._recovery = BusRecovery(hardware, contract)
         self._measurement: Measurement | None = None
         self._mode = Mode.DISABLED
         self._reason = "motors are not commanded; call driver/enable"
@@ -181,7 +181,7 @@ class Driver:
         self._notice_silence(measurement, feedback, now)
         try:
             if self._mode is Mode.NO_FEEDBACK:
-                self._reason = self._recovery.step(now) or self._reason
+                self._reason = self._recovery.step(measurement, now) or self._reason
             elif self._mode is Mode.DISABLED:
                 self._leave_alone(measurement, now)
             elif self._mode is Mode.ENABLING:
@@ -201,6 +201,7 @@ class Driver:
             source=self._following,
             mode=self._mode,
             age_s=measurement.age_s,
+            received=now - measurement.age_s,
         )
 
     def diagnostics(self, now: float) -> Diagnostics:
@@ -215,10 +216,17 @@ class Driver:
         }
         commanded = self._gate.position
         if self._measurement is not None and commanded is not None:
-            error = np.abs(commanded - self._measurement.position)[self._radians].max(initial=0.0)
+            error = np.abs(commanded - self._measurement.position)[~self._contract.is_gripper].max(
+                initial=0.0
+            )
             values["tracking_error_rad"] = f"{error:.3f}"
-        waiting = self._following == HOLD and self.source != "none"
+        held = self._following == HOLD and self.source != "none"
+        waiting = held and (self._feedback_is_stale or self._targets.is_late)
         return describe(self._mode, self._reason, waiting, self._measurement, values)
+
+    @property
+    def _feedback_is_stale(self) -> bool:
+        return self._measurement is not None and self._measurement.age_s > STALE_S
 
     @property
     def _is_powered(self) -> bool:
@@ -241,7 +249,7 @@ class Driver:
             else:
                 self._switch(Mode.DISABLED, "feedback is back but motors lack power; call driver/enable")
         elif self._mode is not Mode.NO_FEEDBACK and lost:
-            self._lose_feedback(self._recovery.silence)
+            self._lose_feedback(self._recovery.silence(measurement))
             self._recovery.start(now)
 
     def _lose_feedback(self, what: str) -> None:
@@ -260,7 +268,7 @@ class Driver:
         if enabling is Enabling.DONE:
             self._switch(Mode.ACTIVE, "motors have power, the arm holds")
         elif enabling is Enabling.TIMED_OUT:
-            why = "; ".join(measurement.faults) or "a motor reports no power"
+            why = "; ".join(measurement.faults + measurement.warnings) or "a motor reports no power"
             self._switch(Mode.FAULT, f"motors did not come up in {ENABLE_TIMEOUT_S:.0f} s: {why}")
 
     def _command(self, measurement: Measurement, feedback: Feedback, now: float) -> np.ndarray | None:
@@ -307,7 +315,7 @@ class Driver:
 
     def _hold_where_blocked(self, joint: int, commanded: np.ndarray, measured: np.ndarray) -> None:
         """Give in at the arm, but keep what the gripper squeezes."""
-        self._gate.restart(np.where(self._radians, measured, commanded))
+        self._gate.restart(np.where(self._contract.is_gripper, commanded, measured))
         name, unit = self._contract.joints[joint], self._contract.units[joint]
         self.fail(
             f"{name} is blocked: commanded {commanded[joint]:.3f} {unit}, measured {measured[joint]:.3f}"

@@ -7,7 +7,7 @@ from enum import Enum
 import numpy as np
 
 from mivla_drivers.control.debounce import Debounce
-from mivla_drivers.hardware.base import Hardware, Measurement
+from mivla_drivers.robots.hardware import Hardware, Measurement
 
 REQUEST_PERIOD_S = 0.05
 ENABLED_STABLE_S = 0.1

@@ -19,6 +19,9 @@ class ActionChunk:
         stamp: time of the observation [s]. In messages it is ROS system time; the driver's node shifts it
             to the steady clock with `shifted` before it reaches the driver.
         source: who decided it, "policy" or "teleop".
+        end_effectors: of a robot whose contract says that they are observed, xyz [m] and quaternion xyzw of
+            each at the same times, shape (H, 7) or (H, 14), quaternions of any length; else None. The driver
+            does not use them.
 
     Raises:
         CommandRefused: a shape is wrong, a number is not finite, or times are negative or unordered.
@@ -28,6 +31,7 @@ class ActionChunk:
     times: np.ndarray
     stamp: float
     source: str
+    end_effectors: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         positions = np.array(self.positions, dtype=float)
@@ -54,6 +58,17 @@ class ActionChunk:
         for array, name in ((positions, "positions"), (times, "times")):
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+        if self.end_effectors is not None:
+            self._take_end_effectors(where)
+
+    def _take_end_effectors(self, where: str) -> None:
+        poses = np.array(self.end_effectors, dtype=float)
+        if poses.shape not in ((len(self.times), 7), (len(self.times), 14)) or not np.isfinite(poses).all():
+            raise CommandRefused(
+                f"{where}: expected finite end effectors of shape ({len(self.times)}, 7 or 14), got {poses.shape}"
+            )
+        poses.setflags(write=False)
+        object.__setattr__(self, "end_effectors", poses)
 
     @property
     def start(self) -> float:

@@ -1,8 +1,10 @@
 """The `recorder` node: ROS shell around `RecordingSession`; one rosbag2 folder an episode.
 
-Parameters: `robot`; `folder`, where episodes go; `task`; `source`, whose commands are kept ("teleop" or
-"policy"); and, read when an episode is saved: `instruction` (empty takes the topic's), `success`, `seed`
-(below 0: none), `mode`. Services: `~/start`, `~/save`, `~/discard`. Out: `/diagnostics`.
+Parameters: `robot`; `folder`, where episodes go; `task`, the label (a task's name, or its file whose name it
+is); `source`, whose commands are kept ("teleop" or "policy"); and, read when an episode is saved: `instruction`
+(empty takes the topic's), `success`, `seed` (below 0: none), `mode`.
+
+Services: `~/start`, `~/save`, `~/discard`. Out: `/diagnostics`.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ from mivla_drivers.recording.layout import episode_topics, new_episode_folder, r
 from mivla_drivers.recording.messages import MESSAGES
 from mivla_drivers.recording.session import RecordingSession, state_of
 from mivla_drivers.recording.writer import EpisodeWriter, Outcome
-from mivla_drivers.simulation.scene import MODES
+from mivla_drivers.ros.node_endpoint import in_executor, open_endpoint
+from mivla_drivers.ros.operator_endpoint import Answer
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, task_label
 
 SILENCE_S = 1.0
 TICK_S = 0.05
@@ -46,11 +50,16 @@ PARAMETERS = {
     "folder": ParameterSpec(
         "data/recordings", "where episodes go, from the folder that the node was started in", fixed=False
     ),
-    "task": ParameterSpec("move_bottle_onto_pad", "names the episodes", fixed=False, check=require_task_name),
+    "task": ParameterSpec(
+        DEFAULT_TASK,
+        "names the episodes",
+        fixed=False,
+        check=lambda task: require_task_name(task_label(task)),
+    ),
     "instruction": ParameterSpec("", "the episode's sentence; empty takes the topic's", fixed=False),
     "success": ParameterSpec(True, "how the episode went", fixed=False),
     "seed": ParameterSpec(-1, "the scene's; below 0 where there is none", minimum=-1, fixed=False),
-    "mode": ParameterSpec("", "the scene's, where there is one", choices=("", *MODES), fixed=False),
+    "mode": ParameterSpec("", "the scene's, where there is one", fixed=False),
 }
 # Deep enough for 2 s of joint states and 4 s of a 30 Hz camera, should this process be held up.
 QOS = {
@@ -91,6 +100,7 @@ class RecorderNode(Node):
         self.create_service(Trigger, "~/discard", self._discard)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(TICK_S, self._tick)
+        self._endpoint = open_endpoint(self, ("record", "save", "discard"), self._answer)
         self.get_logger().info(f"episodes go to {self._folder()}")
 
     def close(self) -> None:
@@ -133,12 +143,12 @@ class RecorderNode(Node):
         return response
 
     def _begin(self) -> Path:
-        now = time.time()
-        folder = new_episode_folder(self._folder(), self._value("task"), now)
+        now, task = time.time(), task_label(self._value("task"))
+        folder = new_episode_folder(self._folder(), task, now)
         writer = EpisodeWriter(
             folder,
             self._contract,
-            self._value("task"),
+            task,
             self._sentence(),
             started=now,
             source=self._value("source"),
@@ -201,6 +211,17 @@ class RecorderNode(Node):
         self._diagnostics.publish(
             diagnostic_message(name, state.level, state.message, state.values, time.time())
         )
+
+    def _answer(self, action: str, _: str) -> Answer:
+        """An operator's call, in the endpoint's thread."""
+        call = {"record": self._start, "save": self._save, "discard": self._discard}[action]
+        return in_executor(self, call, Trigger.Request(), Trigger.Response())
+
+    def destroy_node(self) -> None:
+        """Leave the ROS graph, and answer no operator any more."""
+        if self._endpoint is not None:
+            self._endpoint.close()
+        super().destroy_node()
 
     def _sentence(self) -> str:
         if self._value("instruction") or self._instruction is None:

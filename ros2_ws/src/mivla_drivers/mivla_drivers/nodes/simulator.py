@@ -14,26 +14,25 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
-from mivla_drivers.contract import Camera, RobotContract, load_contract
+from mivla_drivers.contract import CameraConfig, RobotContract, load_contract
 from mivla_drivers.control.control_loop import ControlLoop
 from mivla_drivers.conversions import compressed_image_message, image_message, time_message
-from mivla_drivers.emulation.can_hub import CanHub
-from mivla_drivers.emulation.piper_arm import PiperArm
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
-from mivla_drivers.simulation.renderer import MOUNTS
-from mivla_drivers.simulation.scene import MODES
-from mivla_drivers.simulation.simulation import Frame, Simulation
-from mivla_drivers.simulation.task import MoveBottleOntoPad
+from mivla_drivers.robots.piper.emulator import PiperArm
+from mivla_drivers.simulation.real_time import Frame, RealTimeSimulation
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
+from mivla_drivers.simulation.world.renderer import mount_of
+from mivla_drivers.transport.can_hub import CanHub
 
 WORLD_RATE_HZ = 100.0  # how often the world catches up with the clock; physics steps are finer
 EMULATED = "emulated:"
 PARAMETERS = {
     "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
     "bus": ParameterSpec("", "bus of the emulated arm, emulated:NAME; empty takes the contract's"),
-    "task": ParameterSpec(MoveBottleOntoPad.name, "what the world shows", choices=(MoveBottleOntoPad.name,)),
-    "mode": ParameterSpec("easy", "how the scene is furnished", choices=MODES, fixed=False),
+    "task": ParameterSpec(DEFAULT_TASK, "a task's name or the path of its .py file", check=load_task),
+    "mode": ParameterSpec("easy", "condition of the scene: easy, hard or another of the task's", fixed=False),
     "seed": ParameterSpec(0, "of the scene", minimum=0, fixed=False),
     # The real arm's rate is 200; a world that cannot keep up with much more would only fall behind.
     "feedback_rate_hz": ParameterSpec(
@@ -44,17 +43,18 @@ GIL_TURN_S = 0.001  # the arm's thread must get its turn while the world's threa
 
 
 class SimulatorNode(Node):
-    """Shell around `Simulation`: a thread steps the world, services ask it to furnish anew."""
+    """Shell around `RealTimeSimulation`: a thread steps the world, a service asks it to reset the scene."""
 
     def __init__(self) -> None:
         super().__init__("simulator")
         declare(self, PARAMETERS)
         contract = load_contract(self._value("robot"), bus=self._value("bus") or None)
-        self._simulation = Simulation(contract, self._value("seed"), self._value("mode"))
+        task = load_task(self._value("task"))
+        self._simulation = RealTimeSimulation(contract, task, self._value("seed"), self._value("mode"))
         self._reset_wanted, self._reset_done = threading.Event(), threading.Event()
         self._reset_error = ""
         self._publish_to(contract)
-        bus = emulated_name(contract.hardware.bus)
+        bus = emulated_name(contract.bus)
         self._hub = CanHub(bus)
         self._arm = PiperArm(bus, self._simulation.plant, feedback_rate_hz=self._value("feedback_rate_hz"))
         self._loop = ControlLoop(self._step, WORLD_RATE_HZ, self._on_error, name="world")
@@ -62,7 +62,7 @@ class SimulatorNode(Node):
         self._hub.__enter__()
         self._arm.start()
         self._loop.start()
-        self.get_logger().info(f"the emulated arm is on {contract.hardware.bus}")
+        self.get_logger().info(f"the emulated arm is on {contract.bus}")
 
     def close(self) -> None:
         """End the threads; the arm and its bus are gone afterwards."""
@@ -96,7 +96,7 @@ class SimulatorNode(Node):
         """One turn of the world's thread."""
         if self._reset_wanted.is_set():
             self._reset_wanted.clear()
-            self._furnish()
+            self._reset_scene()
         stamp = time.time()  # of what is seen; drawing it takes a while
         frames, looked = self._simulation.advance(now)
         for frame in frames:
@@ -107,11 +107,11 @@ class SimulatorNode(Node):
     def _on_error(self, error: Exception) -> None:
         self.get_logger().error(f"the world's thread: {error!r}", throttle_duration_sec=1.0)
 
-    def _furnish(self) -> None:
+    def _reset_scene(self) -> None:
         try:
             self._simulation.reset(self._value("seed"), self._value("mode"))
             self._reset_error = ""
-        except ValueError as error:
+        except MivlaError as error:
             self._reset_error = str(error)
         self._reset_done.set()
 
@@ -126,7 +126,7 @@ class SimulatorNode(Node):
     def _progress_message(self) -> DiagnosticStatus:
         done = self._simulation.progress
         return DiagnosticStatus(
-            name="move_bottle_onto_pad",
+            name=self._simulation.task.name,
             hardware_id="simulator",
             message="success" if all(done.values()) else "running",
             values=[KeyValue(key=name, value="true" if holds else "false") for name, holds in done.items()],
@@ -146,9 +146,9 @@ class SimulatorNode(Node):
         return response
 
 
-def _camera_info(camera: Camera, stamp: float, frame_id: str) -> CameraInfo:
+def _camera_info(camera: CameraConfig, stamp: float, frame_id: str) -> CameraInfo:
     """Calibration of a simulated camera: a pinhole without distortion."""
-    focal = 0.5 * camera.height / math.tan(math.radians(MOUNTS[camera.view].field_of_view_deg) / 2)
+    focal = 0.5 * camera.height / math.tan(math.radians(mount_of(camera).field_of_view_deg) / 2)
     centre_x, centre_y = camera.width / 2, camera.height / 2
     message = CameraInfo(width=camera.width, height=camera.height, distortion_model="plumb_bob", d=[0.0] * 5)
     message.header.stamp, message.header.frame_id = time_message(stamp), frame_id

@@ -21,6 +21,7 @@ from mivla_drivers import network
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.parameters import ParameterError, unknown_parameters
 from mivla_drivers.nodes.parent import end_with_parent, launcher_is_gone
+from mivla_drivers.process_environment import prepare
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 
@@ -46,6 +47,7 @@ def spin(make_node: Callable[[], AnyNode], close: Callable[[AnyNode], None]) -> 
     try:
         signals.heed()
         end_with_parent()
+        prepare()
         require_environment(os.environ)
         _init()
         node = _made(make_node)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
 
-from mivla_drivers.contract import RobotContract
+from mivla_drivers.contract import RobotContract, load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import ContractError, DataError
-from mivla_policy.action_space import ACTION_DIMENSIONS, END_EFFECTORS, ROBOT_JOINTS, from_unified
-from mivla_policy.observation import Observation
+from mivla_drivers.observation import Observation
+from mivla_drivers.policy import Policy
+from mivla_policy.action_space import END_EFFECTORS, ROBOT_JOINTS, from_unified, to_unified
+from mivla_policy.policies import LoadOptions, load_policy
 from mivla_policy.robotwin.conventions import (
     CAMERAS,
     ENDPOSE_SIZE,
@@ -23,14 +27,6 @@ from mivla_policy.robotwin.conventions import (
 )
 
 ActionType = Literal["qpos", "ee"]
-
-
-class Infers(Protocol):
-    """What is asked of a policy: unified values (H, 76) after an observation, and how long they took."""
-
-    def infer_unified(self, observation: Observation) -> tuple[np.ndarray, dict[str, float]]: ...
-
-    def reset(self, seed: int) -> None: ...
 
 
 class TaskEnv(Protocol):
@@ -52,7 +48,7 @@ class RobotwinModel:
     """A policy and how RoboTwin is to execute it.
 
     Attributes:
-        policy: gives chunks of unified values, which hold joints and end effectors alike.
+        policy: of both arms; its chunks hold joints and, for "ee", both end effectors.
         contract: of both arms, such as aloha_agilex; the images' sizes and the joints' order are its.
         action_type: "qpos" (14) or "ee" (16).
         steps: of each chunk that are executed.
@@ -60,11 +56,11 @@ class RobotwinModel:
 
     Raises:
         ContractError: the contract's joints are not the 14 of two arms, its end effectors are not both
-            observed, or a view is not RoboTwin's.
+            observed, or the policy has a view that is not RoboTwin's.
         DataError: the action type is unknown, or steps is below 1.
     """
 
-    policy: Infers
+    policy: Policy
     contract: RobotContract
     action_type: ActionType = "qpos"
     steps: int = 8
@@ -76,12 +72,12 @@ class RobotwinModel:
         if not self.contract.observes_end_effectors:
             raise ContractError(
                 f"{self.contract.robot}: end_effectors: expected observed ones, as RoboTwin's demonstrations "
-                f"have them, found {self.contract.end_effector_link!r} of a URDF"
+                f"have them, found {self.contract.arms[0].end_effector_link!r} of a URDF"
             )
-        unknown = [camera.view for camera in self.contract.cameras if camera.view not in CAMERAS]
+        unknown = [view for view in self.policy.views if view not in CAMERAS]
         if unknown:
             raise ContractError(
-                f"{self.contract.robot}: cameras: expected views of {list(CAMERAS)}, found {unknown}"
+                f"{self.contract.robot}: policy: expected views of {list(CAMERAS)}, found {unknown}"
             )
         if self.action_type not in ("qpos", "ee"):
             raise DataError(f"action_type: expected qpos or ee, found {self.action_type!r}")
@@ -94,22 +90,23 @@ def get_model(usr_args: Mapping[str, Any]) -> RobotwinModel:
 
     Raises:
         DataError, ContractError: no checkpoint is given, it is not complete, or not of two arms.
+        PolicyError: `checkpoint` names an unknown backend.
     """
-    folder = usr_args.get("checkpoint")
-    if not folder:
+    spec = usr_args.get("checkpoint")
+    if not spec:
         raise DataError("checkpoint: expected a policy's folder, found none; set it in deploy_policy.yml")
     # Imported here, so that reading RoboTwin's data needs no torch.
-    from mivla_policy.policy import load_policy
+    from mivla_policy.policy_folder import read_contract
 
-    seed = int(usr_args.get("seed") or 0)
-    policy = load_policy(
-        folder,
-        seed=seed,
-        backend=usr_args.get("backend") or "torch",
-        device=usr_args.get("device") or "cpu",
+    robot = usr_args.get("robot")
+    contract = load_contract(robot) if robot else read_contract(Path(spec))
+    options = LoadOptions(
+        device=usr_args.get("device") or "cpu", image_encoder=usr_args.get("backend") or "torch"
     )
+    policy = load_policy(spec, contract, options)
     action_type: ActionType = usr_args.get("action_type") or "qpos"
-    return RobotwinModel(policy, policy.contract, action_type, int(usr_args.get("steps") or 8), seed)
+    steps, seed = int(usr_args.get("steps") or 8), int(usr_args.get("seed") or 0)
+    return RobotwinModel(policy, contract, action_type, steps, seed)
 
 
 def eval(TASK_ENV: TaskEnv, model: RobotwinModel, observation: dict[str, Any]) -> None:
@@ -120,8 +117,9 @@ def eval(TASK_ENV: TaskEnv, model: RobotwinModel, observation: dict[str, Any]) -
     """
     instruction = TASK_ENV.get_instruction()
     stamp = TASK_ENV.take_action_cnt / model.contract.policy_rate_hz
-    chunk, _ = model.policy.infer_unified(encode_obs(observation, instruction, model.contract, stamp))
-    for action in chunk_actions(chunk, model.action_type)[: model.steps]:
+    seen = encode_obs(observation, instruction, model.contract, model.policy.views, stamp)
+    chunk = model.policy.infer(seen)
+    for action in chunk_actions(chunk, model.contract, model.action_type)[: model.steps]:
         TASK_ENV.take_action(action, action_type=model.action_type)
         if TASK_ENV.eval_success or TASK_ENV.take_action_cnt >= TASK_ENV.step_lim:
             return
@@ -135,16 +133,20 @@ def reset_model(model: RobotwinModel) -> None:
 
 
 def encode_obs(
-    observation: Mapping[str, Any], instruction: str, contract: RobotContract, stamp: float
+    observation: Mapping[str, Any],
+    instruction: str,
+    contract: RobotContract,
+    views: Sequence[str],
+    stamp: float,
 ) -> Observation:
-    """The policy's observation at `stamp` [s]: images of the contract's size, joints and end effectors in its order.
+    """The policy's observation at `stamp` [s]: its views in the contract's size, joints and end effectors in its order.
 
     Raises:
         DataError: a camera, the joint vector or an end pose is missing or has another shape.
     """
     cameras = observation.get("observation", {})
     images = {}
-    for camera in contract.cameras:
+    for camera in (camera for camera in contract.cameras if camera.view in views):
         name = CAMERAS[camera.view]
         image = np.asarray(cameras.get(name, {}).get("rgb"))
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -165,19 +167,20 @@ def encode_obs(
     )
 
 
-def chunk_actions(chunk: np.ndarray, action_type: ActionType) -> np.ndarray:
-    """RoboTwin's actions, qpos (H, 14) or ee (H, 16), of a chunk of unified values (H, 76).
+def chunk_actions(chunk: ActionChunk, contract: RobotContract, action_type: ActionType) -> np.ndarray:
+    """RoboTwin's actions of a chunk, qpos (H, 14) or ee (H, 16).
 
     Raises:
-        DataError: the chunk has another width, or holds a number that is not finite.
+        DataError: the chunk has no end effectors, which "ee" needs.
+        ContractError: the chunk has another number of joints or end effectors than the contract.
     """
-    chunk = np.asarray(chunk, dtype=float)
-    if chunk.ndim != 2 or chunk.shape[1] != ACTION_DIMENSIONS or not np.isfinite(chunk).all():
+    if action_type == "qpos":
+        return qpos_from_unified(to_unified(contract, chunk.positions)[0])
+    if chunk.end_effectors is None:
         raise DataError(
-            f"policy: expected a finite chunk of unified values (H, {ACTION_DIMENSIONS}), "
-            f"got shape {chunk.shape}"
+            "policy: expected a chunk with both end effectors for action_type ee, got joints only"
         )
-    return ee_from_unified(chunk) if action_type == "ee" else qpos_from_unified(chunk)
+    return ee_from_unified(to_unified(contract, chunk.positions, end_effectors=chunk.end_effectors)[0])
 
 
 def _require_both(field: str, slots: np.ndarray, both: slice, contract: RobotContract) -> None:
