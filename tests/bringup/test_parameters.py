@@ -30,13 +30,8 @@ NODES: dict[str, ModuleType] = {
     "recorder": recorder,
     "simulator": simulator,
 }
-ANY_TEXT = (
-    "bus",
-    "camera",
-    "device",
-    "folder",
-    "instruction",
-)  # what is wrong with these shows when they are used
+# What is wrong with these shows when they are used: a bus or device that is not there, a condition the task lacks.
+ANY_TEXT = ("bus", "camera", "device", "folder", "instruction", "mode")
 REFUSED = {
     ("robot",): ["toaster", "", "/no/such/robot.yaml"],
     ("driver", "command_source"): ["foo", "", "Policy"],
