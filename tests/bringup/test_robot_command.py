@@ -218,6 +218,20 @@ def test_a_wrong_namespace_is_named_at_once_with_the_right_one(robot):
     assert "/nowhere: no driver is there, but in /piper: use --namespace piper" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("--namespace", "no where", "namespace 'no where': expected names joined by '/'"),
+        ("--interface", "no7", "got no7"),
+    ],
+)
+def test_what_cannot_be_a_namespace_or_an_interface_is_refused_in_one_line(robot, name, value, told):
+    done = robot("stop", name, value)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.timeout(180)
 def test_a_driver_without_a_socket_is_reached_through_ros(robot, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # as seen from another computer or container
