@@ -76,13 +76,58 @@ class TestWhatItHolds:
         assert contract.action_slots.tolist() == list(range(48, 55))
         assert contract.mimics == {"gripper": {"left_finger_joint": 0.5, "right_finger_joint": 0.5}}
         assert contract.zero_offset.tolist() == [0.0] * 7
-        assert contract.hardware.bus == "can0"
+        assert contract.bus == "can0"
+
+    def test_pipers_arm_its_gripper_and_its_part(self, contract):
+        (arm,), (part,) = contract.arms, contract.parts
+        assert (arm.side, arm.base_link, arm.end_effector_link) == ("left", "base_link", "gripper_center")
+        assert arm.joints == contract.joints[:6]
+        assert arm.joint_indices.tolist() == list(range(6))
+        assert (arm.gripper, arm.gripper_index) == ("gripper", 6)
+        assert contract.is_gripper.tolist() == [False] * 6 + [True]
+        assert (part.backend, part.joints) == ("piper", contract.joints)
+        assert part.options == {"gripper_effort": 1.0, "speed_percent": 100}
+
+    def test_where_its_cameras_sit_in_simulation(self, contract):
+        front, wrist = (camera.mount for camera in contract.cameras)
+        assert front.link == ""
+        assert wrist.link == "link6"
+        assert front.position == (0.9, 0.0, 0.52)
+        assert wrist.field_of_view_deg == 75.0
+
+    def test_arms_and_cameras_are_found_by_side_and_view(self, contract):
+        assert contract.arm("left") is contract.arms[0]
+        assert contract.camera("left_wrist").name == "wrist_camera"
+        with pytest.raises(ContractError, match=r"piper: arms: expected a right arm, found \['left'\]"):
+            contract.arm("right")
+        with pytest.raises(ContractError, match=r"piper: cameras: expected one of view 'top', found"):
+            contract.camera("top")
+
+    def test_a_folder_is_a_robot_too(self, edited):
+        assert load_contract(edited(lambda document: None).parent).robot == "piper"
 
     def test_a_given_bus_replaces_the_contracts(self):
-        assert load_contract("piper", bus="emulated:test").hardware.bus == "emulated:test"
+        assert load_contract("piper", bus="emulated:test").bus == "emulated:test"
 
     def test_an_empty_bus_replaces_nothing(self):
-        assert load_contract("piper", bus="").hardware.bus == "can0"
+        assert load_contract("piper", bus="").bus == "can0"
+
+    def test_modes_are_in_their_order_and_one_without_joints_has_all(self, edited):
+        modes = [{"name": "reach", "joints": ["joint1"]}, {"name": "all"}]
+        reach, everything = load_contract(edited(top(modes=modes))).modes
+        assert (reach.name, reach.joints) == ("reach", ("joint1",))
+        assert everything.joints == load_contract("piper").joints
+
+    def test_a_workspace(self, edited):
+        box = {"lower": [0, -0.5, 0], "upper": [0.6, 0.5, 0.8]}
+        pairs = [["link3", "base_link"]]
+        path = edited(top(workspace={"table_height_m": -0.01, "box": box, "self_collision_pairs": pairs}))
+        workspace = load_contract(path).workspace
+        assert workspace.table_height_m == -0.01
+        assert workspace.upper.tolist() == [0.6, 0.5, 0.8]
+        assert workspace.self_collision_pairs == (("link3", "base_link"),)
+        assert workspace.tool_speed_m_s is None
+        assert load_contract("piper").workspace is None
 
     def test_its_two_texts_give_it_again(self, contract):
         again = parse_contract(contract.text, contract.urdf, where="episode 3")
@@ -113,7 +158,8 @@ class TestTwoArms:
 
     def test_end_effectors_are_observed_and_those_of_a_robot_with_a_urdf_are_not(self, two_arms, contract):
         assert two_arms.observes_end_effectors
-        assert (two_arms.urdf, two_arms.base_link, two_arms.end_effector_link) == ("", "", "")
+        assert two_arms.urdf == ""
+        assert [(arm.base_link, arm.end_effector_link) for arm in two_arms.arms] == [("", "")] * 2
         assert not contract.observes_end_effectors
         assert contract.end_effector_slots.tolist() == list(range(62, 69))
 
@@ -121,37 +167,56 @@ class TestTwoArms:
         again = parse_contract(two_arms.text, two_arms.urdf, where="checkpoint")
         require_same_contract(two_arms, again, where="checkpoint")
 
+    def test_each_has_its_gripper(self, two_arms):
+        assert [arm.gripper for arm in two_arms.arms] == ["left_gripper", "right_gripper"]
+        assert np.flatnonzero(two_arms.is_gripper).tolist() == [6, 13]
+        assert two_arms.arm("right").joint_indices.tolist() == list(range(7, 13))
+
     def test_left_comes_first_whatever_the_order_in_the_file(self, edited_two_arms):
-        path = edited_two_arms(lambda d: d.update(end_effectors=dict(reversed(d["end_effectors"].items()))))
+        path = edited_two_arms(lambda d: d["arms"].reverse())
         assert load_contract(path).end_effector_slots.tolist() == list(range(62, 76))
 
     def test_one_of_them_is_enough(self, edited_two_arms):
-        path = edited_two_arms(without("end_effectors", "left"))
+        path = edited_two_arms(without("arms", 0))
         assert load_contract(path).end_effector_slots.tolist() == list(range(69, 76))
 
     @pytest.mark.parametrize(
         ("edit", "parts"),
         [
-            (lambda d: d.update(end_effectors={}), ("expected one or both of ('left', 'right')", "found []")),
-            (lambda d: d["end_effectors"].update(head={}), ("expected one or both", "'head'")),
-            (lambda d: d["end_effectors"].update(left=62), (".left", "expected a mapping", "found 62")),
+            (lambda d: d.update(arms=[]), ("arms", "expected a list of one or two arms, found []")),
+            (lambda d: d["arms"][0].update(side="head"), ("side", "'left' or 'right'", "found 'head'")),
+            (lambda d: d["arms"].append("left"), ("arms",)),
+            (lambda d: d["arms"][1].update(side="left"), ("arms: side", "distinct", "left")),
             (
-                lambda d: d["end_effectors"]["right"].update(action_slots=[69, 70]),
-                (".right: action_slots: expected a list of 7, found [69, 70]",),
+                lambda d: d["arms"][1].update(pose_slots=[69, 70]),
+                ("arms.right.pose_slots", "expected seven slots, found [69, 70]"),
             ),
             (
-                lambda d: d["end_effectors"]["right"].update(action_slots=list(range(62, 69))),
-                ("action_slots: expected distinct values",),
+                lambda d: d["arms"][1].update(pose_slots=list(range(62, 69))),
+                ("pose_slots: expected distinct values", "found [62"),
             ),
             (
-                lambda d: d.update(urdf="arms.urdf", base_link="base"),
-                ("expected observed ones, which need no URDF, found ['base_link', 'urdf']",),
+                lambda d: d["arms"][0].update(base_link="base"),
+                ("arms.left", "expected an observed end effector, as there is no urdf", "base_link"),
+            ),
+            (
+                lambda d: d["arms"][1].update(gripper="left_gripper"),
+                ("arms: joints", "expected distinct values", "left_gripper"),
             ),
         ],
-        ids=["none", "unknown side", "no mapping", "too few slots", "slots twice", "with a URDF"],
+        ids=[
+            "none",
+            "unknown side",
+            "three",
+            "a side twice",
+            "too few slots",
+            "slots twice",
+            "links without a URDF",
+            "a shared gripper",
+        ],
     )
     def test_a_mistake_is_named(self, edited_two_arms, edit, parts):
-        assert_refused(edited_two_arms(edit), "end_effectors", *parts)
+        assert_refused(edited_two_arms(edit), *parts)
 
 
 def joint(index: int, **fields: Any) -> Callable[[dict[str, Any]], None]:
@@ -171,12 +236,28 @@ def camera(index: int, **fields: Any) -> Callable[[dict[str, Any]], None]:
     return lambda document: document["cameras"][index].update(fields)
 
 
+def part(**fields: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["parts"][0].update(fields)
+
+
+def option(**fields: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["parts"][0]["options"].update(fields)
+
+
+def arm(**fields: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["arms"][0].update(fields)
+
+
+def mount(**fields: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["cameras"][1]["mount"].update(fields)
+
+
 def top(**fields: Any) -> Callable[[dict[str, Any]], None]:
     return lambda document: document.update(fields)
 
 
 REFUSED = {
-    "unknown unit": (joint(0, unit="deg"), ("joint1", "unit", "expected one of ['m', 'rad']", "found 'deg'")),
+    "unknown unit": (joint(0, unit="deg"), ("joint1", "unit", "expected one of 'rad' or 'm'", "found 'deg'")),
     "metres for a turning joint": (joint(0, unit="m"), ("joint1", "unit", "'m'", "prismatic", "'revolute'")),
     "radians for a sliding joint": (
         joint(6, unit="rad"),
@@ -196,7 +277,7 @@ REFUSED = {
     ),
     "factor is no number": (
         joint(6, moves={"left_finger_joint": "half"}),
-        ("moves", "left_finger_joint", "expected a finite number", "found 'half'"),
+        ("moves.left_finger_joint", "expected a finite number", "found 'half'"),
     ),
     "lower above upper": (joint(3, lower=2.0), ("joint4", "expected lower < upper", "2.000", "1.745")),
     "lower equal to upper": (joint(3, lower=1.745), ("joint4", "expected lower < upper")),
@@ -204,7 +285,7 @@ REFUSED = {
         joint(1, home=-0.1),
         ("joint2", "home", "expected within [0.0, 3.14]", "found -0.1"),
     ),
-    "no velocity": (without("joints", 4, "velocity"), ("joint5", "velocity", "expected", "found None")),
+    "no velocity": (without("joints", 4, "velocity"), ("joint5.velocity", "expected", "found nothing")),
     "standing still": (joint(4, velocity=0), ("joint5", "velocity", "above 0", "found 0")),
     "text for a number": (
         joint(4, lower="low"),
@@ -212,10 +293,10 @@ REFUSED = {
     ),
     "a limit without end": (joint(4, upper=float("inf")), ("joint5", "upper", "finite", "found inf")),
     "true for a number": (joint(4, home=True), ("joint5", "home", "expected a finite number", "found True")),
-    "joint twice": (joint(1, name="joint1"), ("joints", "expected distinct names", "found")),
+    "joint twice": (joint(1, name="joint1"), ("joints: name", "expected distinct values", "joint1")),
     "joint without a name": (
         without("joints", 1, "name"),
-        ("joints[1]", "name", "expected text", "found None"),
+        ("joints[1].name", "expected text", "found nothing"),
     ),
     "joint is no mapping": (
         lambda d: d["joints"].append("joint8"),
@@ -224,49 +305,152 @@ REFUSED = {
     "no joints": (top(joints=[]), ("joints", "expected a list of joints", "found []")),
     "slot beyond the end": (
         joint(0, action_slot=76),
-        ("action_slot", "expected distinct values in 0..75", "76"),
+        ("joint1.action_slot", "expected a slot", "at most 75", "76"),
     ),
     "slot below zero": (joint(0, action_slot=-1), ("action_slot", "expected", "-1")),
     "half a slot": (joint(0, action_slot=48.5), ("action_slot", "expected", "48.5")),
     "slot twice": (joint(0, action_slot=49), ("action_slot", "expected distinct values", "found")),
-    "end-effector slot beyond the end": (
-        lambda d: d["end_effector"].update(action_slots=[62, 99]),
-        ("end_effector", "action_slots", "expected distinct values in 0..75", "found [62, 99]"),
+    "pose slot beyond the end": (
+        arm(pose_slots=[62, 63, 64, 65, 66, 67, 99]),
+        ("arms.left.pose_slots[6]", "expected a slot", "at most 75", "found 99"),
     ),
-    "end-effector slots as text": (
-        lambda d: d["end_effector"].update(action_slots="62-68"),
-        ("end_effector", "action_slots", "expected", "found ['62-68']"),
+    "pose slots as text": (
+        arm(pose_slots="62-68"),
+        ("arms.left.pose_slots", "expected seven slots", "found '62-68'"),
+    ),
+    "pose slot that a joint has": (
+        arm(pose_slots=list(range(54, 61))),
+        ("action_slot and arms.pose_slots", "expected distinct values", "54"),
     ),
     "base link not in the URDF": (
-        top(base_link="floor"),
-        ("base_link", "expected a link of the URDF", "found 'floor'"),
+        arm(base_link="floor"),
+        ("arms.left.base_link", "expected a link of the URDF", "found 'floor'"),
     ),
     "end effector not in the URDF": (
-        lambda d: d["end_effector"].update(link="hand"),
-        ("end_effector", "link", "expected a link of the URDF", "found 'hand'"),
+        arm(end_effector_link="hand"),
+        ("arms.left.end_effector_link", "expected a link of the URDF", "found 'hand'"),
     ),
-    "no end effector": (without("end_effector"), ("end_effector", "expected a mapping", "found None")),
+    "no end effector": (
+        without("arms", 0, "end_effector_link"),
+        ("arms.left.end_effector_link", "expected a link of the URDF", "found None"),
+    ),
+    "end effector that is not beyond the base": (
+        arm(base_link="gripper_center", end_effector_link="link1"),
+        ("arms.left.joints", "expected the joints between gripper_center and link1, []", "found"),
+    ),
+    "arm without one of its joints": (
+        lambda d: d["arms"][0]["joints"].remove("joint3"),
+        ("arms.left.joints", "expected the joints between base_link and gripper_center", "found"),
+    ),
+    "arm's joint that there is not": (
+        lambda d: d["arms"][0]["joints"].append("joint9"),
+        ("arms.left.joints", "expected joints of", "found ['joint9']"),
+    ),
+    "gripper that there is not": (
+        arm(gripper="hand"),
+        ("arms.left.gripper", "expected joints of", "found ['hand']"),
+    ),
+    "gripper that moves the end effector": (
+        arm(gripper="joint6"),
+        ("arms.left.gripper", "expected a joint that is not one of the arm's", "'joint6' in both"),
+    ),
+    "no arms": (without("arms"), ("arms", "expected a list of one or two arms", "found nothing")),
     "camera without width": (
         without("cameras", 0, "width"),
-        ("cameras[0]", "width", "expected", "found None"),
+        ("cameras.front_camera.width", "expected a whole number of pixels", "found nothing"),
     ),
     "camera without height": (
         without("cameras", 1, "height"),
-        ("cameras[1]", "height", "expected", "found None"),
+        ("cameras.wrist_camera.height", "expected", "found nothing"),
     ),
-    "camera of no width": (camera(0, width=0), ("cameras[0]", "width", "above 0", "found 0")),
+    "camera of no width": (camera(0, width=0), ("cameras.front_camera.width", "above 0", "found 0")),
     "camera of half a pixel": (
         camera(0, height=160.5),
-        ("cameras[0]", "height", "whole number", "found 160.5"),
+        ("cameras.front_camera.height", "whole number", "found 160.5"),
+    ),
+    "absolute topic": (camera(0, topic="/front"), ("topic", "expected a relative topic name", "'/front'")),
+    "mount on a link that there is not": (
+        mount(link="link9"),
+        ("cameras.wrist_camera.mount.link", "expected a link of the URDF", "found 'link9'"),
+    ),
+    "mount that looks along its own up": (
+        mount(up=[0.078, 0.0, 0.12]),
+        ("cameras.wrist_camera.mount", "expected a direction of view and an up that is not along it"),
+    ),
+    "mount of two numbers": (
+        mount(up=[0, 1]),
+        ("cameras.wrist_camera.mount.up", "expected three numbers", "found [0, 1]"),
     ),
     "camera twice": (camera(1, name="front_camera"), ("cameras", "name", "expected distinct", "found")),
     "view twice": (camera(1, view="front"), ("cameras", "view", "expected distinct", "found")),
     "no cameras": (top(cameras=None), ("cameras", "expected a list of cameras", "found None")),
     "no rate": (top(control_rate_hz=0), ("control_rate_hz", "above 0", "found 0")),
-    "no robot name": (top(robot=""), ("robot", "expected text", "found ''")),
-    "no hardware": (without("hardware"), ("hardware", "expected a mapping", "found None")),
-    "no backend": (without("hardware", "backend"), ("hardware", "backend", "expected text", "found None")),
-    "URDF elsewhere": (top(urdf="other.urdf"), ("urdf", "expected a file beside it", "found no other.urdf")),
+    "no robot name": (top(robot=""), ("robot", "expected a name", "found ''")),
+    "robot name that is no namespace": (top(robot="pi per"), ("robot", "expected a name", "'pi per'")),
+    "no parts": (without("parts"), ("parts", "expected a list of parts", "found nothing")),
+    "no backend": (
+        without("parts", 0, "backend"),
+        ("parts.arm.backend", "expected a name", "found nothing"),
+    ),
+    "part without one of the joints": (
+        part(joints=["joint1"]),
+        ("parts: joints", "expected every joint in a part", "'joint2'"),
+    ),
+    "two parts on one bus": (
+        lambda d: d["parts"].append(
+            {"name": "other", "backend": "piper", "bus": "can0", "joints": ["joint1"]}
+        ),
+        ("parts: bus", "expected distinct values", "can0"),
+    ),
+    "second part without joints": (
+        lambda d: d["parts"].append({"name": "other", "backend": "piper", "bus": "can1"}),
+        ("parts.arm.joints", "expected a list", "found nothing"),
+    ),
+    "unknown option of the backend": (
+        option(griper_effort=1.0),
+        ("parts.arm.options.griper_effort", "unknown key, did you mean gripper_effort?"),
+    ),
+    "option out of range": (
+        option(gripper_effort=50.0),
+        ("parts.arm.options.gripper_effort", "at most 5", "found 50.0"),
+    ),
+    "option of another type": (
+        option(speed_percent="fast"),
+        ("parts.arm.options.speed_percent", "expected a whole number", "found 'fast'"),
+    ),
+    "unknown key of a joint": (
+        joint(1, zero_ofset=-0.03),
+        ("joints.joint2.zero_ofset: unknown key, did you mean zero_offset?",),
+    ),
+    "unknown key of a camera": (
+        camera(0, fps=30),
+        ("cameras.front_camera.fps", "unknown key, expected one of"),
+    ),
+    "unknown key of the robot": (top(policy_rate=10), ("policy_rate", "did you mean policy_rate_hz?")),
+    "unknown key of the workspace": (top(workspace={"boxes": 1}), ("workspace.boxes", "did you mean box?")),
+    "workspace inside out": (
+        top(workspace={"box": {"lower": [0, 0, 0], "upper": [1, 1, 0]}}),
+        ("workspace.box", "expected lower < upper", "found"),
+    ),
+    "pair of one link": (
+        top(workspace={"self_collision_pairs": [["link1", "link1"]]}),
+        ("workspace.self_collision_pairs[0]", "expected two links", "'link1' twice"),
+    ),
+    "mode of unknown joints": (
+        top(modes=[{"name": "reach", "joints": ["elbow"]}]),
+        ("modes.reach.joints", "expected joints of", "found ['elbow']"),
+    ),
+    "not a number": (joint(0, upper=float("nan")), ("joint1.upper", "finite", "found nan")),
+    "huge number": (joint(0, upper=10**400), ("joint1.upper", "expected", "found a huge number")),
+    "version to come": (top(version=3), ("version", "expected 1 or 2, found 3", "newer MiVLA")),
+    "version forgotten": (
+        without("version"),
+        ("version", "expected 2 in a file with ['arms', 'parts'], found 1"),
+    ),
+    "URDF elsewhere": (
+        top(urdf="other.urdf"),
+        ("urdf", "expected a file beside it", "found no 'other.urdf'"),
+    ),
 }
 
 
@@ -274,6 +458,24 @@ class TestRefusal:
     @pytest.mark.parametrize(("edit", "parts"), REFUSED.values(), ids=REFUSED.keys())
     def test_names_file_field_expected_and_found(self, edited, edit, parts):
         assert_refused(edited(edit), *parts)
+
+    def test_says_everything_that_is_wrong_one_line_each(self, edited):
+        path = edited(lambda d: (d["joints"][0].update(lower="x", speed=1), d["cameras"][0].pop("view")))
+        with pytest.raises(ContractError) as refusal:
+            load_contract(path)
+        lines = str(refusal.value).splitlines()
+        assert len(lines) == 3
+        assert all(line.startswith(f"{path}: ") for line in lines)
+
+    def test_a_urdf_outside_the_folder_is_not_read(self, edited):
+        path = edited(top(urdf="../piper.urdf"))
+        (path.parent.parent / "piper.urdf").write_text((PIPER / "piper.urdf").read_text())
+        assert_refused(path, "urdf", "expected a file beside it")
+
+    def test_a_urdf_with_entities_is_not_read(self, edited):
+        path = edited(lambda document: None)
+        (path.parent / "piper.urdf").write_text('<!DOCTYPE r [<!ENTITY a "b">]><robot>&a;</robot>')
+        assert_refused(path, "urdf", "expected a URDF without DOCTYPE and entities")
 
     def test_an_unknown_robot_names_those_that_are_known(self):
         with pytest.raises(ContractError, match=r"pipre: expected a robot of \[.*'piper'.*\].*found no"):
@@ -326,8 +528,6 @@ class TestSameContract:
             ("units", ("rad",) * 7),
             ("policy_rate_hz", 30.0),
             ("action_slots", np.arange(55, 62)),
-            ("end_effector_link", "link6"),
-            ("end_effector_slots", np.arange(69, 76)),
         ],
     )
     def test_what_a_policys_numbers_mean_may_not(self, contract, field, value):
@@ -335,6 +535,26 @@ class TestSameContract:
         with pytest.raises(ContractError) as refusal:
             require_same_contract(contract, other, where="checkpoint")
         assert re.match(rf"checkpoint: {field}: expected .*, found .*", str(refusal.value))
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("base_link", "link1"),
+            ("end_effector_link", "link6"),
+            ("joints", ("joint1",)),
+            ("gripper", None),
+            ("pose_slots", np.arange(69, 76)),
+        ],
+    )
+    def test_what_an_arm_is_may_not(self, contract, field, value):
+        other = dataclasses.replace(contract, arms=(dataclasses.replace(contract.arms[0], **{field: value}),))
+        with pytest.raises(ContractError, match=rf"checkpoint: arms\.left\.{field}: expected .*, found .*"):
+            require_same_contract(contract, other, where="checkpoint")
+
+    def test_the_sides_of_arms_may_not(self, contract):
+        other = dataclasses.replace(contract, arms=(dataclasses.replace(contract.arms[0], side="right"),))
+        with pytest.raises(ContractError, match=r"arms: side: expected \['left'\], found \['right'\]"):
+            require_same_contract(contract, other, where="checkpoint")
 
     @pytest.mark.parametrize("side", ["lower", "upper"])
     def test_limits_may_not(self, contract, side):
@@ -349,6 +569,20 @@ class TestSameContract:
         other = dataclasses.replace(contract, cameras=(dataclasses.replace(first, **change), *rest))
         with pytest.raises(ContractError, match=r"checkpoint: cameras .*: expected .*, found"):
             require_same_contract(contract, other, where="checkpoint")
+
+    def test_only_the_views_asked_for_matter(self, contract):
+        front, wrist = contract.cameras
+        more = dataclasses.replace(front, name="top", topic="top", view="top")
+        other = dataclasses.replace(contract, cameras=(more, front, dataclasses.replace(wrist, width=320)))
+        require_same_contract(contract, other, where="checkpoint", views=["front"])
+        with pytest.raises(ContractError, match=r"cameras .* for view left_wrist, found .*320"):
+            require_same_contract(contract, other, where="checkpoint", views=["front", "left_wrist"])
+
+    def test_a_view_asked_for_that_is_not_there_is_refused(self, contract):
+        fewer = dataclasses.replace(contract, cameras=contract.cameras[1:])
+        for expected, found in ((contract, fewer), (fewer, contract), (fewer, fewer)):
+            with pytest.raises(ContractError, match=r"checkpoint: cameras .* for view front, found"):
+                require_same_contract(expected, found, where="checkpoint", views=["front"])
 
 
 class TestJointVector:
@@ -367,5 +601,5 @@ class TestJointVector:
             contract.joint_vector(contract.joints[:6], contract.home[:6], what="joint_states")
 
     def test_two_lengths_are_refused(self, contract):
-        with pytest.raises(ContractError, match="expected one value a name, got 7 names, 6 values"):
+        with pytest.raises(ContractError, match="expected one value per name, got 7 names, 6 values"):
             contract.joint_vector(contract.joints, contract.home[:6], what="joint_states")

@@ -69,7 +69,11 @@ def with_offsets(contract: RobotContract, **offsets: float) -> RobotContract:
 
 
 def on_link6(contract: RobotContract) -> RobotContract:
-    return dataclasses.replace(contract, end_effector_link="link6")
+    return with_arm(contract, end_effector_link="link6")
+
+
+def with_arm(contract: RobotContract, **fields) -> RobotContract:
+    return dataclasses.replace(contract, arms=(dataclasses.replace(contract.arms[0], **fields),))
 
 
 def sdk_pose(joints: np.ndarray, dh_is_offset: int) -> np.ndarray:
@@ -267,12 +271,12 @@ class TestInverseBatch:
 
 class TestRefusal:
     def test_a_link_that_the_urdf_lacks(self, contract):
-        with pytest.raises(ContractError, match=r"end_effector.link.*expected.*link6.*found 'thumb'"):
-            Kinematics(dataclasses.replace(contract, end_effector_link="thumb"))
+        with pytest.raises(ContractError, match=r"end_effector_link.*expected.*link6.*found 'thumb'"):
+            Kinematics(with_arm(contract, end_effector_link="thumb"))
 
     def test_a_chain_without_joints(self, contract):
         with pytest.raises(ContractError, match="expected one that moves 'base_link'"):
-            Kinematics(dataclasses.replace(contract, end_effector_link="base_link"))
+            Kinematics(with_arm(contract, end_effector_link="base_link"))
 
     def test_a_urdf_that_pybullet_cannot_load(self, contract):
         with pytest.raises(ContractError, match="urdf: expected a robot that PyBullet can load"):
@@ -280,6 +284,10 @@ class TestRefusal:
 
     def test_a_robot_that_observes_its_end_effectors_has_no_kinematics(self):
         with pytest.raises(ContractError, match=r"aloha_agilex: urdf: expected one .*, found none"):
+            Kinematics(load_contract("aloha_agilex"), "left")
+
+    def test_one_of_two_arms_must_be_said(self):
+        with pytest.raises(ContractError, match="expected the side of one of 2 arms, got none"):
             Kinematics(load_contract("aloha_agilex"))
 
 
@@ -333,8 +341,9 @@ def small_arm(contract: RobotContract, urdf: str, joints: tuple[str, ...], home:
         acceleration=np.ones(len(joints)),
     )
     zeros = np.zeros(len(joints))
+    arm = with_arm(contract, joints=joints, joint_indices=np.arange(len(joints)), **links)
     return dataclasses.replace(
-        contract, urdf=urdf, joints=joints, limits=limits, home=np.array(home), zero_offset=zeros, **links
+        arm, urdf=urdf, joints=joints, limits=limits, home=np.array(home), zero_offset=zeros
     )
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import uuid
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -194,7 +195,7 @@ def test_a_second_driver_on_the_same_bus_is_refused_and_told_who_has_it(connecte
         "try:\n    make_hardware(load_contract('piper', sys.argv[1])).connect()\n"
         "except HardwareError as error:\n    print(error)\n"
     )
-    bus = connected.contract.hardware.bus
+    bus = connected.contract.bus
     said = subprocess.run([sys.executable, "-c", program, bus], capture_output=True, text=True, timeout=30)
     assert f"found one in process {os.getpid()}" in said.stdout
 
@@ -258,6 +259,22 @@ def test_a_can_interface_must_be_there_up_and_a_can_interface(tmp_path):
 
 def test_a_robot_of_another_shape_is_refused():
     piper = load_contract("piper")
-    other = type(piper)(**{**vars(piper), "units": ("rad",) * 7})
-    with pytest.raises(ContractError, match="6 x rad, 1 x m"):
+    other = replace(piper, units=("rad",) * 7)
+    with pytest.raises(
+        ContractError, match=r"parts.arm.joints: expected six \[rad\] and then a gripper \[m\]"
+    ):
         make_hardware(other)
+
+
+def test_an_option_is_checked_again_where_the_arm_is_driven():
+    piper = load_contract("piper")
+    part = replace(piper.parts[0], options={"gripper_effort": 50.0})
+    with pytest.raises(
+        ContractError, match=r"piper: parts.arm.options.gripper_effort: .* at most 5, found 50.0"
+    ):
+        make_hardware(replace(piper, parts=(part,)))
+
+
+def test_a_robot_that_no_driver_drives_is_refused():
+    with pytest.raises(ContractError, match=r"aloha_agilex: parts.robotwin.backend: expected .*'piper'"):
+        make_hardware(load_contract("aloha_agilex"))

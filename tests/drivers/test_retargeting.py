@@ -250,7 +250,7 @@ class TestHumanToRobot:
 
     def test_a_robot_without_a_gripper_is_refused(self, piper):
         with pytest.raises(ContractError, match="gripper"):
-            gripper_joint(replace(piper, units=("rad",) * 7))
+            gripper_joint(piper, replace(piper.arms[0], gripper=None, gripper_index=None))
 
 
 class TestRoundTrip:

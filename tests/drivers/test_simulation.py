@@ -127,9 +127,12 @@ class TestCameras:
             columns.append(np.nonzero(blue)[1].mean())
         assert columns[1] - columns[0] > 30
 
-    def test_a_view_without_a_mount_is_refused(self, world):
-        with pytest.raises(ContractError, match=r"expected a view of .*, got 'ceiling'"):
-            render(world, replace(CONTRACT.cameras[0], view="ceiling"))
+    def test_a_camera_without_a_mount_is_refused(self, world):
+        with pytest.raises(
+            ContractError,
+            match=r"cameras.front_camera.mount: expected one in the robot.s contract, found none",
+        ):
+            render(world, replace(CONTRACT.cameras[0], mount=None))
 
     def test_textures_are_drawn_from_the_seed(self):
         first, again, other = (texture(np.random.default_rng(seed)) for seed in (1, 1, 2))

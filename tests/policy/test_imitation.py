@@ -116,7 +116,7 @@ class TestRobotActions:
 
     def test_an_arm_without_a_gripper_imitates_no_hand(self, piper):
         with pytest.raises(ContractError, match="gripper"):
-            ImitatingArm(replace(piper, units=("rad",) * 7))
+            ImitatingArm(replace(piper, arms=(replace(piper.arms[0], gripper=None, gripper_index=None),)))
 
 
 class TestAnnotate:

@@ -232,14 +232,15 @@ class TestRefusals:
             RobotwinModel(StandInPolicy(unified_chunk()), PIPER)
 
     def test_a_policy_of_one_end_effector_is_refused(self):
-        one = replace(ALOHA, end_effector_slots=ALOHA.end_effector_slots[:7])
+        one = replace(ALOHA, arms=ALOHA.arms[:1])
         with pytest.raises(
             ContractError, match=r"aloha_agilex: end_effectors: expected both arms' slots 62\.\.75"
         ):
             RobotwinModel(StandInPolicy(unified_chunk()), one)
 
     def test_end_effectors_computed_in_another_frame_than_the_demonstrations_are_refused(self):
-        computed = replace(ALOHA, end_effector_link="gripper_center")
+        arms = tuple(replace(arm, end_effector_link="gripper_center") for arm in ALOHA.arms)
+        computed = replace(ALOHA, arms=arms)
         with pytest.raises(ContractError, match="expected observed ones"):
             RobotwinModel(StandInPolicy(unified_chunk()), computed)
 

@@ -43,9 +43,9 @@ class Driver:
         self._contract = contract
         self._hardware = hardware
         self._player = TrajectoryPlayer()
-        self._radians = np.array([unit == "rad" for unit in contract.units])
-        tolerance = float(contract.hardware.options.get("tracking_error_rad", TRACKING_ERROR_RAD))
-        tolerances = np.where(self._radians, tolerance, np.inf)  # a gripper squeezes, so it may be blocked
+        tolerance = contract.tracking_error_rad or TRACKING_ERROR_RAD
+        # A gripper squeezes, so it may be blocked.
+        tolerances = np.where(contract.is_gripper, np.inf, tolerance)
         self._tracking = TrackingMonitor(tolerances, TRACKING_PATIENCE_S)
         self._gate = SafetyGate(contract.limits, 1.0 / contract.control_rate_hz, LEAD * tolerances)
         self._met = np.array([MET[unit] for unit in contract.units])
@@ -281,8 +281,11 @@ class Driver:
                 warnings += tuple(fault for fault in measurement.faults if fault not in self._reason)
             values["motors_enabled"] = measurement.enabled
             values["feedback_age_ms"] = f"{1000 * measurement.age_s:.0f}"
+            values |= {
+                f"{part.name}/feedback_age_ms": f"{1000 * part.age_s:.0f}" for part in measurement.parts
+            }
             if commanded is not None:
-                error = np.abs(commanded - measurement.position)[self._radians].max(initial=0.0)
+                error = np.abs(commanded - measurement.position)[~self._contract.is_gripper].max(initial=0.0)
                 values["tracking_error_rad"] = f"{error:.3f}"
         waiting = self._mode is Mode.ACTIVE and self._following == "hold" and self._source != "none"
         if self._mode in (Mode.FAULT, Mode.SILENT):
@@ -314,9 +317,13 @@ class Driver:
             else:
                 self._switch(Mode.DISABLED, "feedback is back but motors lack power; call driver/enable")
         elif self._mode is not Mode.SILENT and measurement.age_s > SILENT_S:
-            bus = self._contract.hardware.bus
-            self._fall_silent(f"no feedback on {bus} for {SILENT_S} s")
+            self._fall_silent(self._silence(measurement))
             self._next_attempt = now
+
+    def _silence(self, measurement: Measurement | None) -> str:
+        """Which buses are silent."""
+        silent = measurement.silent_parts(SILENT_S) if measurement is not None else ()
+        return f"no feedback on {self._contract.buses(silent) or self._contract.bus} for {SILENT_S} s"
 
     def _fall_silent(self, what: str) -> None:
         self._switch(Mode.SILENT, f"{what}. {OUT_OF_HEARING} {self._hardware.recovery}")
@@ -327,7 +334,7 @@ class Driver:
             self._next_attempt = now + RECOVERY_PERIOD_S
             try:
                 self._hardware.recover()
-                what = f"no feedback on {self._contract.hardware.bus} for {SILENT_S} s"
+                what = self._silence(self._measurement)
             except HardwareError as error:
                 what = str(error)
             self._reason = f"{what}. {OUT_OF_HEARING} {self._hardware.recovery}"
@@ -388,7 +395,7 @@ class Driver:
 
     def _hold_where_blocked(self, joint: int, commanded: np.ndarray, measured: np.ndarray) -> None:
         """Give in at the arm, but keep what the gripper squeezes."""
-        self._gate.restart(np.where(self._radians, measured, commanded))
+        self._gate.restart(np.where(self._contract.is_gripper, commanded, measured))
         name, unit = self._contract.joints[joint], self._contract.units[joint]
         self.fail(
             f"{name} is blocked: commanded {commanded[joint]:.3f} {unit}, measured {measured[joint]:.3f}"

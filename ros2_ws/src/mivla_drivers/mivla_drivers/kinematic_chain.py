@@ -11,7 +11,7 @@ import numpy as np
 import pybullet
 from scipy.spatial.transform import Rotation
 
-from mivla_drivers.contract import RobotContract
+from mivla_drivers.contract import ArmConfig, RobotContract
 from mivla_drivers.errors import ContractError
 
 
@@ -67,17 +67,32 @@ class KinematicChain:
         return jacobian
 
 
-def read_chain(contract: RobotContract) -> KinematicChain:
-    """The chain from the contract's base link to its end effector; its zero offsets are part of the frames.
+def read_chain(contract: RobotContract, arm: ArmConfig) -> KinematicChain:
+    """The chain from an arm's base link to its end effector; its zero offsets are part of the frames.
 
-    URDF joints on the way that the contract does not name stay at zero.
+    URDF joints on the way that the arm does not name stay at zero.
 
     Raises:
         ContractError: PyBullet cannot read the URDF, a link is not in it, or no joint moves the end effector.
     """
     client = pybullet.connect(pybullet.DIRECT)
     try:
-        return _read_chain(contract, _Body(contract.urdf, client))
+        return _read_chain(contract, arm, _Body(contract.urdf, client))
+    finally:
+        pybullet.disconnect(client)
+
+
+def base_pose(contract: RobotContract, arm: ArmConfig) -> np.ndarray:
+    """T_root_base (4, 4): where the URDF's root has an arm's base link, joints between them at zero.
+
+    Raises:
+        ContractError: PyBullet cannot read the URDF, or the link is not in it.
+    """
+    client = pybullet.connect(pybullet.DIRECT)
+    try:
+        body = _Body(contract.urdf, client)
+        _require_link(body, "base_link", arm.base_link)
+        return body.frame(body.links[arm.base_link])
     finally:
         pybullet.disconnect(client)
 
@@ -125,18 +140,18 @@ class _Body:
         return _transform(Rotation.from_quat(state[5]).as_matrix(), np.array(state[4]))
 
 
-def _read_chain(contract: RobotContract, body: _Body) -> KinematicChain:
-    for what, name in (("base_link", contract.base_link), ("end_effector.link", contract.end_effector_link)):
-        if name not in body.links:
-            raise ContractError(f"{what}: expected a link of the URDF {sorted(body.links)}, found {name!r}")
-    end_effector, base = body.links[contract.end_effector_link], body.links[contract.base_link]
+def _read_chain(contract: RobotContract, arm: ArmConfig, body: _Body) -> KinematicChain:
+    for what, name in (("base_link", arm.base_link), ("end_effector_link", arm.end_effector_link)):
+        _require_link(body, what, name)
+    end_effector, base = body.links[arm.end_effector_link], body.links[arm.base_link]
     above = set(body.ancestors(end_effector)) - set(body.ancestors(base))
-    chain = [i for i, joint in enumerate(contract.joints) if body.joints.get(joint, -1) in above]
+    named = zip(arm.joint_indices.tolist(), arm.joints, strict=True)
+    chain = [i for i, joint in named if body.joints.get(joint, -1) in above]
     # Links count up from the root: this is the order in which the joints act, whatever the contract's is.
     chain.sort(key=lambda i: body.joints[contract.joints[i]])
     if not chain:
         raise ContractError(
-            f"joints: expected one that moves {contract.end_effector_link!r}, found none of {contract.joints}"
+            f"joints: expected one that moves {arm.end_effector_link!r}, found none of {arm.joints}"
         )
     frame = body.frame(base)
     terms, prismatic = [], []
@@ -149,6 +164,11 @@ def _read_chain(contract: RobotContract, body: _Body) -> KinematicChain:
         frame = joint_frame
     tip = np.linalg.inv(frame) @ body.frame(end_effector)
     return KinematicChain(np.array(chain), np.array(prismatic), any(prismatic), np.stack(terms), tip)
+
+
+def _require_link(body: _Body, what: str, name: str) -> None:
+    if name not in body.links:
+        raise ContractError(f"{what}: expected a link of the URDF {sorted(body.links)}, found {name!r}")
 
 
 def _terms(fixed: np.ndarray, prismatic: bool) -> np.ndarray:

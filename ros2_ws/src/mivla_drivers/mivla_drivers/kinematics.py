@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mivla_drivers.contract import RobotContract
+from mivla_drivers.contract import RobotContract, Side
 from mivla_drivers.errors import ContractError
 from mivla_drivers.kinematic_chain import read_chain
 from mivla_drivers.pose_search import Arrivals, PoseSearch, goals_of
@@ -40,20 +40,27 @@ class Kinematics:
     """Kinematics of one arm in its base frame.
 
     Joints that move the end effector form the chain (`chain`: their places in contract order); others,
-    such as a gripper, are carried along untouched.
-
-    Raises:
-        ContractError: the robot observes its end effectors and has no URDF, PyBullet cannot read it, or the chain
-            is not in it.
+    such as a gripper or another arm's, are carried along untouched.
     """
 
-    def __init__(self, contract: RobotContract) -> None:
+    def __init__(self, contract: RobotContract, side: Side | None = None) -> None:
+        """Read the chain of the arm of `side`; None is the arm of a robot that has one.
+
+        Raises:
+            ContractError: the robot observes its end effectors and has no URDF, PyBullet cannot read it, the chain
+                is not in it, or it has two arms and no side is given.
+        """
+        if side is None and len(contract.arms) > 1:
+            raise ContractError(
+                f"{contract.robot}: kinematics: expected the side of one of {len(contract.arms)} arms, got none"
+            )
+        self.arm = contract.arms[0] if side is None else contract.arm(side)
         if contract.observes_end_effectors:
             raise ContractError(
                 f"{contract.robot}: urdf: expected one to compute poses from, found none: this robot's end "
                 "effectors are observed"
             )
-        self._chain = read_chain(contract)
+        self._chain = read_chain(contract, self.arm)
         self.chain = self._chain.joints
         limits, home = contract.limits, contract.home
         self._home = home[self.chain]

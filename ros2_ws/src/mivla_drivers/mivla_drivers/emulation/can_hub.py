@@ -42,7 +42,7 @@ def socket_path(name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise HardwareError(
             f"emulated bus {name!r}: expected a name of letters, digits, '_', '-' and '.', got {name!r}. "
-            "Write hardware.bus as emulated:NAME."
+            "Write the bus as emulated:NAME."
         )
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     folder = (

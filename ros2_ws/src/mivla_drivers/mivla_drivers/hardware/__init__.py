@@ -1,24 +1,32 @@
-"""Hardware backends, named by a contract's `hardware.backend`."""
+"""Hardware backends, named by the parts of a contract."""
 
 from __future__ import annotations
 
-from mivla_drivers.contract import RobotContract
+from mivla_drivers.contract import PartConfig, RobotContract
 from mivla_drivers.errors import ContractError
-from mivla_drivers.hardware.base import Hardware, Measurement
+from mivla_drivers.hardware.base import Hardware, Measurement, PartState
+from mivla_drivers.hardware.parts import PartsHardware
 
-__all__ = ["Hardware", "Measurement", "make_hardware"]
+__all__ = ["Hardware", "Measurement", "PartState", "make_hardware"]
 
 
 def make_hardware(contract: RobotContract) -> Hardware:
-    """The backend that a contract names, not connected yet.
+    """The hardware of all parts of a robot, not connected yet.
 
     Raises:
-        ContractError: there is no such backend.
+        ContractError: a part names no backend that there is, or one that its joints or options do not fit.
     """
-    if contract.hardware.backend == "piper":
+    parts = [_make_part(contract, part) for part in contract.parts]
+    if len(parts) == 1 and contract.parts[0].joints == contract.joints:
+        return parts[0]
+    return PartsHardware(contract, parts)
+
+
+def _make_part(contract: RobotContract, part: PartConfig) -> Hardware:
+    if part.backend == "piper":
         from mivla_drivers.hardware.piper import PiperHardware  # the SDK is imported only for its own robot
 
-        return PiperHardware(contract)
+        return PiperHardware(contract, part)
     raise ContractError(
-        f"{contract.robot}: hardware.backend: expected 'piper', found {contract.hardware.backend!r}"
+        f"{contract.robot}: parts.{part.name}.backend: expected 'piper', found {part.backend!r}"
     )

@@ -9,6 +9,17 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class PartState:
+    """State of one part of a robot that has several; as in `Measurement`."""
+
+    name: str
+    age_s: float
+    enabled: bool
+    powered: bool
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Measurement:
     """State of the robot, as last heard on its bus, in contract order.
 
@@ -16,11 +27,12 @@ class Measurement:
         position: [rad or m], shape (n,).
         velocity: [rad/s or m/s], shape (n,).
         effort: as the robot reports it [N.m], shape (n,).
-        age_s: time since the newest feedback arrived; infinite before the first.
+        age_s: time since the newest feedback arrived, of the part whose is oldest; infinite before the first.
         enabled: every motor has power and follows targets.
         powered: some motor has power, whether it follows targets or not.
         faults: reasons for which the robot must hold, in an operator's words; empty when all is well.
         warnings: what an operator should know while the robot goes on.
+        parts: of a robot that has several parts, each one's own state; empty where there is one.
     """
 
     position: np.ndarray
@@ -31,10 +43,15 @@ class Measurement:
     powered: bool
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    parts: tuple[PartState, ...] = ()
+
+    def silent_parts(self, age_s: float) -> tuple[str, ...]:
+        """Names of the parts whose feedback is older than `age_s`; none of a robot that has one part."""
+        return tuple(part.name for part in self.parts if part.age_s > age_s)
 
 
 class Hardware(Protocol):
-    """One robot on one bus.
+    """One part of a robot on one bus, or all parts of it together (see `parts`).
 
     Methods other than `connect` return at once, and all that send are called from the same thread.
     """

@@ -19,14 +19,14 @@ import can
 import numpy as np
 from piper_sdk import C_PiperInterface_V2, LogLevel
 
-from mivla_drivers.contract import RobotContract
+from mivla_drivers.contract import EMULATED, PartConfig, RobotContract, backend_options
 from mivla_drivers.emulation.can_hub import socket_path
 from mivla_drivers.errors import ContractError, HardwareError
 from mivla_drivers.hardware import socketcan
 from mivla_drivers.hardware.base import Measurement
 from mivla_drivers.hardware.bus_lock import BusLock
+from mivla_drivers.robots.piper.options import BackendOptions
 
-EMULATED = "emulated:"
 MILLIDEGREES = 180_000.0 / math.pi  # a radian
 MICROMETRES = 1e6  # a metre
 MILLI = 1e-3
@@ -63,18 +63,28 @@ DRIVE_FAULTS = {
 class PiperHardware:
     """One PiPER arm with its gripper: `Hardware` over CAN, real or emulated."""
 
-    def __init__(self, contract: RobotContract) -> None:
-        if contract.units != ("rad",) * 6 + ("m",):
+    def __init__(self, contract: RobotContract, part: PartConfig | None = None) -> None:
+        """The PiPER that is `part` of a robot; None is the only part of it.
+
+        Raises:
+            ContractError: its joints are not six of an arm and then a gripper, or an option is not a PiPER's.
+        """
+        part = contract.parts[0] if part is None else part
+        units = [contract.units[i] for i in part.joint_indices]
+        gripper = contract.is_gripper[part.joint_indices]
+        if units != ["rad"] * 6 + ["m"] or gripper.tolist() != [False] * 6 + [True]:
             raise ContractError(
-                f"piper: expected joints of units 6 x rad, 1 x m, found {list(contract.units)}"
+                f"{contract.robot}: parts.{part.name}.joints: expected six [rad] and then a gripper [m] of an arm, "
+                f"found {list(part.joints)} of units {units}"
             )
-        self._names = contract.joints
-        self._bus = contract.hardware.bus
+        options = backend_options(BackendOptions, contract, part)
+        self._names = part.joints
+        self._bus = part.bus
         self._emulated = self._bus.startswith(EMULATED)
         self._channel = self._bus.removeprefix(EMULATED)
         self._interface = "mivla_emulated" if self._emulated else "socketcan"
-        self._effort = round(1000 * float(contract.hardware.options.get("gripper_effort", 1.0)))
-        self._speed = int(contract.hardware.options.get("speed_percent", 100))
+        self._effort = round(1000 * options.gripper_effort)
+        self._speed = options.speed_percent
         self._lock = BusLock(f"{self._bus}/user{os.getuid()}" if self._emulated else self._bus)
         self._sdk: C_PiperInterface_V2 | None = None
         self._reader: threading.Thread | None = None

@@ -89,6 +89,10 @@ class DriverNode(LifecycleNode):
                 self.get_logger().error(str(error))
             self._failure = error
             return TransitionCallbackReturn.FAILURE
+        if self._contract.workspace is not None:
+            self.get_logger().warning(
+                "the contract's workspace is not enforced yet: keep the robot inside it"
+            )
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -172,7 +176,7 @@ class DriverNode(LifecycleNode):
             self._log(state)
         self._said, self._next_diagnostics = said, now + DIAGNOSTICS_PERIOD_S
         values = {**state.values, **self._driver.timing()}
-        name, bus = self.get_fully_qualified_name().lstrip("/"), self._contract.hardware.bus
+        name, bus = self.get_fully_qualified_name().lstrip("/"), self._contract.bus
         message = diagnostic_message(name, state.level, state.message, values, time.time(), bus)
         self._diagnostics.publish(message)
 

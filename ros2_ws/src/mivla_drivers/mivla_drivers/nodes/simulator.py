@@ -15,7 +15,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
-from mivla_drivers.contract import Camera, RobotContract, load_contract
+from mivla_drivers.contract import CameraConfig, RobotContract, load_contract
 from mivla_drivers.control_loop import ControlLoop
 from mivla_drivers.conversions import compressed_image_message, image_message, time_message
 from mivla_drivers.emulation.can_hub import CanHub
@@ -24,7 +24,7 @@ from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.spin import spin
 from mivla_drivers.simulation.real_time import Frame, RealTimeSimulation
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
-from mivla_drivers.simulation.world.renderer import MOUNTS
+from mivla_drivers.simulation.world.renderer import mount_of
 
 WORLD_RATE_HZ = 100.0  # how often the world catches up with the clock; physics steps are finer
 EMULATED = "emulated:"
@@ -49,7 +49,7 @@ class SimulatorNode(Node):
         self._reset_wanted, self._reset_done = threading.Event(), threading.Event()
         self._reset_error = ""
         self._publish_to(contract)
-        bus = emulated_name(contract.hardware.bus)
+        bus = emulated_name(contract.bus)
         self._hub = CanHub(bus)
         self._arm = PiperArm(bus, self._simulation.plant, feedback_rate_hz=self._value("feedback_rate_hz"))
         self._loop = ControlLoop(self._step, WORLD_RATE_HZ, self._on_error, name="world")
@@ -57,7 +57,7 @@ class SimulatorNode(Node):
         self._hub.__enter__()
         self._arm.start()
         self._loop.start()
-        self.get_logger().info(f"the emulated arm is on {contract.hardware.bus}")
+        self.get_logger().info(f"the emulated arm is on {contract.bus}")
 
     def close(self) -> None:
         """End the threads; the arm and its bus are gone afterwards."""
@@ -141,9 +141,9 @@ class SimulatorNode(Node):
         return response
 
 
-def _camera_info(camera: Camera, stamp: float, frame_id: str) -> CameraInfo:
+def _camera_info(camera: CameraConfig, stamp: float, frame_id: str) -> CameraInfo:
     """Calibration of a simulated camera: a pinhole without distortion."""
-    focal = 0.5 * camera.height / math.tan(math.radians(MOUNTS[camera.view].field_of_view_deg) / 2)
+    focal = 0.5 * camera.height / math.tan(math.radians(mount_of(camera).field_of_view_deg) / 2)
     centre_x, centre_y = camera.width / 2, camera.height / 2
     message = CameraInfo(width=camera.width, height=camera.height, distortion_model="plumb_bob", d=[0.0] * 5)
     message.header.stamp, message.header.frame_id = time_message(stamp), frame_id

@@ -54,7 +54,7 @@ def measure(
         from_home: the arm begins at home, as it imitates people, and cannot follow everywhere; else it begins where
             the motion began, and every frame is in its reach.
     """
-    kinematics, gripper = Kinematics(contract), gripper_joint(contract)
+    kinematics, gripper = Kinematics(contract), gripper_joint(contract, contract.arms[0])
     limits = (contract.limits.lower[gripper], contract.limits.upper[gripper])
     to_human, to_robot, reached = 0.0, 0.0, []
     for number, side in enumerate(SIDES):

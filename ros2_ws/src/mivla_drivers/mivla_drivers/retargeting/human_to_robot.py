@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mivla_drivers.contract import RobotContract
+from mivla_drivers.contract import ArmConfig, RobotContract
 from mivla_drivers.errors import ContractError
 from mivla_drivers.kinematics import Kinematics
 from mivla_drivers.retargeting.frames import ROBOT_FROM_HUMAN, transform
@@ -60,16 +60,15 @@ def gripper_opening(pinch: np.ndarray, lower: float, upper: float, hand: HandMod
     return lower + (upper - lower) * np.clip((pinch - closed) / (wide - closed), 0.0, 1.0)
 
 
-def gripper_joint(contract: RobotContract) -> int:
-    """Place of the gripper in contract order: the one joint that is measured in metres.
+def gripper_joint(contract: RobotContract, arm: ArmConfig) -> int:
+    """Place in contract order of an arm's gripper.
 
     Raises:
-        ContractError: there is none, or several.
+        ContractError: the arm has none.
     """
-    places = [i for i, unit in enumerate(contract.units) if unit == "m"]
-    if len(places) != 1:
-        raise ContractError(f"{contract.robot}: joints: expected one gripper of unit m, found {len(places)}")
-    return places[0]
+    if arm.gripper_index is None:
+        raise ContractError(f"{contract.robot}: arms.{arm.side}.gripper: expected one, found none")
+    return arm.gripper_index
 
 
 def human_to_robot(
@@ -89,9 +88,9 @@ def human_to_robot(
         robot_from_human: R^h, see `frames`.
 
     Raises:
-        ContractError: the contract has no gripper.
+        ContractError: the arm has no gripper.
     """
-    gripper = gripper_joint(contract)
+    gripper = gripper_joint(contract, kinematics.arm)
     start = contract.home if start is None else np.asarray(start, dtype=float)
     path = end_effector_path(motion.thumb_knuckle, kinematics.forward(start), robot_from_human)
     results = kinematics.inverse_batch(path, start)

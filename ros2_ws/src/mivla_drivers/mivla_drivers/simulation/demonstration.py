@@ -110,7 +110,7 @@ class Frames:
 def random_start(contract: RobotContract, rng: np.random.Generator) -> np.ndarray:
     """Joints (n,) near home, the gripper as at home."""
     spread = rng.uniform(-START_SPREAD_RAD, START_SPREAD_RAD, size=contract.size)
-    spread[-1] = 0.0
+    spread[contract.is_gripper] = 0.0
     return np.clip(contract.home + spread, contract.limits.lower, contract.limits.upper)
 
 
@@ -131,7 +131,7 @@ def _pushes(plan: JointPlan, contract: RobotContract, rng: np.random.Generator) 
     knots = rng.normal(0, 0.5 * PUSH_RAD, size=(count, contract.size)) * (rng.random((count, 1)) < 0.6)
     at = np.linspace(0, plan.duration_s, count)
     offset = np.stack([np.interp(plan.times, at, column) for column in knots.T], axis=-1)
-    arm_speed = np.abs(np.gradient(plan.positions[:, :-1], plan.times, axis=0)).max(axis=1)
+    arm_speed = np.abs(np.gradient(plan.positions[:, ~contract.is_gripper], plan.times, axis=0)).max(axis=1)
     offset *= np.clip(arm_speed / 0.5, 0, 1)[:, None]
-    offset[:, -1] = 0.0
+    offset[:, contract.is_gripper] = 0.0
     return offset

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mivla_drivers.contract import Camera, RobotContract
+from mivla_drivers.contract import CameraConfig, RobotContract
 from mivla_drivers.emulation.plant import PlantState
 from mivla_drivers.simulation.task import LOOK_PERIOD_S, Task
 from mivla_drivers.simulation.world.physics import World
@@ -20,7 +20,7 @@ LONGEST_CATCH_UP_S = 0.1
 class Frame:
     """A camera image (H, W, 3) uint8 rgb and the camera that took it."""
 
-    camera: Camera
+    camera: CameraConfig
     image: np.ndarray
 
 

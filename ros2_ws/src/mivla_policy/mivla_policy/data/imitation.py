@@ -57,23 +57,30 @@ class ImitatingArm:
     """The arm that imitates hands, one a side, each from home and in its own base frame.
 
     Raises:
-        ContractError: the robot is no arm of six joints and a gripper, in that order.
+        ContractError: the robot is no arm of six joints and a gripper.
     """
 
     contract: RobotContract
     kinematics: Kinematics = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.contract.size != 7 or gripper_joint(self.contract) != 6:
-            raise ContractError(
-                f"{self.contract.robot}: expected six joints and then a gripper, found {self.contract.joints}"
-            )
         object.__setattr__(self, "kinematics", Kinematics(self.contract))
+        if len(self.kinematics.arm.joints) != 6 or self.kinematics.arm.gripper is None:
+            raise ContractError(
+                f"{self.contract.robot}: expected six joints and a gripper, found {self.contract.joints}"
+            )
 
     @property
     def opening_range(self) -> tuple[float, float]:
         """Gripper closed and wide open [m]."""
-        return float(self.contract.limits.lower[6]), float(self.contract.limits.upper[6])
+        gripper = gripper_joint(self.contract, self.kinematics.arm)
+        return float(self.contract.limits.lower[gripper]), float(self.contract.limits.upper[gripper])
+
+    @property
+    def slot_order(self) -> np.ndarray:
+        """Places in contract order of the joints that fill an arm's slots: six and the gripper, shape (7,) int."""
+        arm = self.kinematics.arm
+        return np.append(arm.joint_indices, gripper_joint(self.contract, arm))
 
 
 def human_actions(
@@ -145,7 +152,7 @@ def robot_actions(
         done = human_to_robot(motion, arm.contract, arm.kinematics, hand, robot_from_human=robot_from_human)
         reached = done.reached.copy()
         reached[done.reached] = continuous(done.joints[done.reached])
-        values[reached, slots.arm] = done.joints[reached]
+        values[reached, slots.arm] = done.joints[reached][:, arm.slot_order]
         values[reached, slots.end_effector] = pose_vector(done.end_effector[reached])
         known[reached, slots.arm] = known[reached, slots.end_effector] = True
     return values, known

@@ -70,7 +70,7 @@ class RobotwinModel:
         if not self.contract.observes_end_effectors:
             raise ContractError(
                 f"{self.contract.robot}: end_effectors: expected observed ones, as RoboTwin's demonstrations "
-                f"have them, found {self.contract.end_effector_link!r} of a URDF"
+                f"have them, found {self.contract.arms[0].end_effector_link!r} of a URDF"
             )
         unknown = [camera.view for camera in self.contract.cameras if camera.view not in CAMERAS]
         if unknown:

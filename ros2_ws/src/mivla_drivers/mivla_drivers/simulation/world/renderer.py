@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pybullet
 from scipy.spatial.transform import Rotation
 
-from mivla_drivers.contract import Camera
+from mivla_drivers.contract import CameraConfig, CameraMount
 from mivla_drivers.errors import ContractError
 from mivla_drivers.simulation.world.base_scene import Light
 from mivla_drivers.simulation.world.physics import World
@@ -17,41 +16,29 @@ from mivla_drivers.simulation.world.physics import World
 NEAR_M, FAR_M = 0.02, 4.0
 
 
-@dataclass(frozen=True)
-class Mount:
-    """Where a camera sits and what it looks at, in the frame of `link` (None: the robot's base).
+def mount_of(camera: CameraConfig) -> CameraMount:
+    """Where a simulated camera sits.
 
-    Attributes:
-        eye, at, up: positions and direction [m], in that frame.
-        field_of_view_deg: vertical.
+    Raises:
+        ContractError: its contract does not say.
     """
-
-    link: str | None
-    eye: tuple[float, float, float]
-    at: tuple[float, float, float]
-    up: tuple[float, float, float]
-    field_of_view_deg: float
-
-
-MOUNTS = {
-    "front": Mount(None, (0.90, 0.0, 0.52), (0.30, 0.0, 0.06), (0, 0, 1), 40.0),
-    "left_wrist": Mount("link6", (-0.09, 0.0, 0.05), (-0.012, 0.0, 0.17), (-1, 0, 0), 75.0),
-}
+    if camera.mount is None:
+        raise ContractError(
+            f"simulation: cameras.{camera.name}.mount: expected one in the robot's contract, found none; a contract "
+            "of version 1 has none, so take the robot's own"
+        )
+    return camera.mount
 
 
-def render(world: World[Any], camera: Camera) -> np.ndarray:
+def render(world: World[Any], camera: CameraConfig) -> np.ndarray:
     """What `camera` sees, shape (height, width, 3) uint8 rgb.
 
     Raises:
-        ContractError: the simulation has no mount for this view.
+        ContractError: the contract has no mount for this camera.
     """
-    if camera.view not in MOUNTS:
-        raise ContractError(
-            f"simulation: camera {camera.name}: expected a view of {sorted(MOUNTS)}, got {camera.view!r}"
-        )
-    mount = MOUNTS[camera.view]
-    eye, at, up = (np.array(v, dtype=float) for v in (mount.eye, mount.at, mount.up))
-    if mount.link is not None:
+    mount = mount_of(camera)
+    eye, at, up = (np.array(v, dtype=float) for v in (mount.position, mount.look_at, mount.up))
+    if mount.link:
         position, quaternion = world.link_pose(mount.link)
         turn = Rotation.from_quat(quaternion)
         eye, at, up = position + turn.apply(eye), position + turn.apply(at), turn.apply(up)

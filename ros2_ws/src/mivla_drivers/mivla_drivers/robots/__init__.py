@@ -1,0 +1,1 @@
+"""One folder per robot: its contract and URDF, its hardware and its emulator."""
