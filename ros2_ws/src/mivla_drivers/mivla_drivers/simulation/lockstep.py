@@ -147,8 +147,9 @@ class Lockstep:
     def reset(self, scene: BaseScene, joints: np.ndarray | None = None) -> None:
         """Start anew in `scene`, the robot at `joints` (n,), at home by default."""
         if self._world is None:
-            self._world = World(self.contract, scene, self.task.spawn)
-        self._world.reset(scene, joints)
+            self._world = World(self.contract, scene, self.task.spawn, joints)
+        else:
+            self._world.reset(scene, joints)
         self._progress = self.task.progress(self._world)
 
     def run(

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import zlib
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -68,7 +69,8 @@ def task_reference(task: str | Path) -> str:
 def _task_of_file(path: Path) -> Task[Any]:
     if not path.is_file():
         raise DataError(f"task: expected a task's file, found no {path}")
-    spec = importlib.util.spec_from_file_location(f"mivla_task_{path.stem}", path)
+    unique = f"mivla_task_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
+    spec = importlib.util.spec_from_file_location(unique, path)
     assert spec is not None  # a .py file always has one
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

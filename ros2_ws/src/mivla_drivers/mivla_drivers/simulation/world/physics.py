@@ -44,9 +44,13 @@ class World(Generic[AnyScene]):
     """
 
     def __init__(
-        self, contract: RobotContract, scene: AnyScene, spawn: Callable[[World[AnyScene]], None]
+        self,
+        contract: RobotContract,
+        scene: AnyScene,
+        spawn: Callable[[World[AnyScene]], None],
+        joints: np.ndarray | None = None,
     ) -> None:
-        """A world reset to `scene`; `spawn` puts the task's objects on the table at every reset."""
+        """As after `reset`; `spawn` puts the task's objects on the table at every reset."""
         self.contract = contract
         self.step_s = 1.0 / contract.control_rate_hz
         self.client = -1
@@ -56,7 +60,7 @@ class World(Generic[AnyScene]):
         self.enabled = np.ones(contract.size, dtype=bool)
         self._spawn = spawn
         self._marked: dict[str, np.ndarray] = {}
-        self.reset(scene)
+        self.reset(scene, joints)
 
     def close(self) -> None:
         """Release the PyBullet client."""
