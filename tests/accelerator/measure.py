@@ -33,9 +33,9 @@ from mivla_policy.benchmarks.operations import (
 from mivla_policy.benchmarks.random_weights import on_meta, parameters, random_net, randomised
 from mivla_policy.benchmarks.timing import synchronise, timed
 from mivla_policy.model.config import ModelConfig, mivla_base
+from mivla_policy.model.cuda_graph import CudaGraph
 from mivla_policy.model.foundation import DinoSiglip, random_t5
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.model.recorded import Recorded
 
 NO_DEVICE = "no CUDA device: accelerator measurements did not run"
 GIB = 2**30
@@ -171,11 +171,11 @@ def _denoising(setting: Setting, limits: Limits) -> list[Row]:
     def sample(images: Tensor, language: Tensor, state: Tensor, noise: Tensor) -> Tensor:
         return model.sample(replace(batch, image_tokens=images, language_tokens=language, state=state), noise)
 
-    recorded, inputs = Recorded(sample), (batch.image_tokens, batch.language_tokens, batch.state, noise)
+    graph, inputs = CudaGraph(sample), (batch.image_tokens, batch.language_tokens, batch.state, noise)
     chunk: list[Tensor] = []
     rows = [
-        *_phase("denoising", lambda: chunk.append(recorded(*inputs)), whole, setting, limits),
-        *_phase("denoising, not recorded as a graph", lambda: sample(*inputs), whole, setting, limits),
+        *_phase("denoising", lambda: chunk.append(graph(*inputs)), whole, setting, limits),
+        *_phase("denoising, without a CUDA graph", lambda: sample(*inputs), whole, setting, limits),
         *_phase("  of which keys and values", lambda: model.encode(batch), once, setting, limits),
         Row("memory, peak", _peak_gib(setting.device), "GiB", "one part at a time, weights with activations"),
     ]

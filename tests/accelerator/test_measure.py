@@ -86,14 +86,14 @@ def test_keys_and_values_are_counted_as_on_paper():
     assert encode_work(config, words).operations == 2 * (images + language + state)
 
 
-def test_a_flow_step_reads_its_weights_and_what_is_remembered():
+def test_a_flow_step_reads_its_weights_and_what_is_cached():
     config, words = mivla_base(), 16
     width, hidden, half = 2176, 5888, 1088
     block = (width**2 + 2 * width * half + width**2) + 2 * 2 * width**2 + 3 * width * hidden
     projection = 76 * width + 2 * width**2
     last = width * 4 * width + 4 * width * 76
-    remembered = 16 * 2 * half * (1176 + words)
-    expected = 5 * (16 * block + projection + last + remembered)
+    cached = 16 * 2 * half * (1176 + words)
+    expected = 5 * (16 * block + projection + last + cached)
     assert steps_work(config, words).values == pytest.approx(
         expected, rel=2e-3
     )  # norms and biases are the rest

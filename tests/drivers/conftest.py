@@ -3,7 +3,7 @@
 import pytest
 from pretend_arm import Bench
 
-from mivla_drivers.driver_report import Mode
+from mivla_drivers.control.driver_report import Mode
 
 
 @pytest.fixture

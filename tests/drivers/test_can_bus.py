@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mivla_drivers.emulation.can_bus import EmulatedCanBus, pack_frame, unpack_frame
-from mivla_drivers.emulation.can_hub import FRAME, CanHub, socket_path
 from mivla_drivers.errors import HardwareError
+from mivla_drivers.transport.can_hub import FRAME, CanHub, socket_path
+from mivla_drivers.transport.emulated_can import EmulatedCanBus, pack_frame, unpack_frame
 
 UNHURRIED = settings(deadline=None)  # a busy machine is no failure
 _NUMBERS = count()
@@ -153,7 +153,7 @@ def test_a_second_hub_of_the_same_name_is_refused_and_the_first_goes_on(hub, joi
 
 
 def test_the_socket_of_a_killed_hub_is_replaced(name):
-    code = "import sys, time\nfrom mivla_drivers.emulation.can_hub import CanHub\n"
+    code = "import sys, time\nfrom mivla_drivers.transport.can_hub import CanHub\n"
     dead = python(code + "CanHub(sys.argv[1]).start(); print('up', flush=True); time.sleep(60)", name)
     assert dead.stdout.readline() == "up\n"
     dead.kill()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from mivla_drivers.control_loop import ControlLoop
+from mivla_drivers.control.control_loop import ControlLoop
 
 
 def run(step, rate_hz=100.0, seconds=0.5):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pretend_arm import CONTRACT, JOINT2, PERIOD
 
-from mivla_drivers.driver_report import Mode
+from mivla_drivers.control.driver_report import Mode
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import CommandRefused
-from mivla_drivers.trajectory import ActionChunk
 
 
 def test_commands_nothing_until_enabled(bench):
@@ -174,7 +174,7 @@ def test_a_late_chunk_observed_before_the_robot_moved_does_not_lead_it_back(acti
     observed = active.now
     active.run(1.5)  # moves, then holds for want of a chunk
     assert active.report.source == "hold"
-    assert active.driver.resting
+    assert active.driver.is_stationary
     where = active.driver.measured[JOINT2]
     times = np.linspace(0.1, 2.0, 20)
     plan = np.tile(active.arm.position, (20, 1))

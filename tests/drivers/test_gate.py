@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mivla_drivers.contract import JointLimits
+from mivla_drivers.control.safety_gate import SafetyGate, refuse_untimely
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import CommandRefused
-from mivla_drivers.gate import SafetyGate, refuse_untimely
-from mivla_drivers.trajectory import ActionChunk
 
 PERIOD = 0.005
 EPSILON = 1e-8

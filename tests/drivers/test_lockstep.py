@@ -10,11 +10,11 @@ import pytest
 from two_pipers import write_folder
 
 from mivla_drivers.contract import load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.simulation.expert import JointPlan
 from mivla_drivers.simulation.lockstep import FollowPlan, FollowPolicy, Lockstep
 from mivla_drivers.simulation.tasks import load_task
-from mivla_drivers.trajectory import ActionChunk
 
 PIPER = load_contract("piper")
 TASK = load_task("lift_block")

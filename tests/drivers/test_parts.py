@@ -11,15 +11,15 @@ import pytest
 from two_pipers import BETWEEN_M, SIDES, START, TwoPipers, write_folder
 
 from mivla_drivers.contract import load_contract
-from mivla_drivers.driver import Driver
-from mivla_drivers.emulation.piper_arm import Fault
+from mivla_drivers.control.driver import Driver
+from mivla_drivers.control.driver_thread import DriverThread
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import ContractError, HardwareError
-from mivla_drivers.hardware import make_hardware
-from mivla_drivers.hardware.bus_lock import BusLock, BusTaken
-from mivla_drivers.hardware.parts import PartsHardware
 from mivla_drivers.kinematics import Kinematics
-from mivla_drivers.running_driver import RunningDriver
-from mivla_drivers.trajectory import ActionChunk
+from mivla_drivers.robots.make import make_hardware
+from mivla_drivers.robots.parts import PartsHardware
+from mivla_drivers.robots.piper.emulator import Fault
+from mivla_drivers.transport.bus_lock import BusLock, BusTaken
 
 
 @pytest.fixture
@@ -199,25 +199,25 @@ class TestHardware:
 
 class TestDriver:
     def test_drives_both_arms_and_holds_both_when_one_falls_silent(self, robot):
-        driver = RunningDriver(robot.contract, lambda report: None)
+        driver = DriverThread(robot.contract, lambda report: None)
         try:
             driver.start()
-            driver.ask(Driver.enable)
+            driver.call(Driver.enable)
             until(lambda: driver.diagnostics().values["mode"] == "active")
-            driver.ask(lambda d: d.select_source("policy"))
+            driver.call(lambda d: d.select_source("policy"))
             home = robot.contract.home
             times = np.arange(16) / robot.contract.policy_rate_hz
 
             def both_are_there():
                 now = time.monotonic()
-                driver.ask(
+                driver.call(
                     lambda d: d.receive(ActionChunk(np.tile(home, (16, 1)), times, now, "policy"), now)
                 )
                 return all(np.abs(robot.joints(s)[:6] - home[:6]).max() < 0.05 for s in SIDES)
 
             until(both_are_there, seconds=8.0)
             robot.arms["right"].silence()
-            state = until(lambda: (d := driver.diagnostics()).values["mode"] == "silent" and d)
+            state = until(lambda: (d := driver.diagnostics()).values["mode"] == "no feedback" and d)
             bus = robot.contract.parts[1].bus
             assert f"no feedback on right: {bus} for 0.5 s" in state.message
             assert float(state.values["left/feedback_age_ms"]) < 200

@@ -17,13 +17,13 @@ from hypothesis.extra.numpy import arrays
 from piper_sdk.piper_msgs.msg_v2 import PiperMessage
 from piper_sdk.protocol.protocol_v2 import C_PiperParserV2
 
-from mivla_drivers.emulation import piper_protocol as protocol
-from mivla_drivers.emulation.can_bus import EmulatedCanBus, unpack_frame
-from mivla_drivers.emulation.can_hub import FRAME, CanHub
-from mivla_drivers.emulation.piper_arm import Fault, PiperArm
-from mivla_drivers.emulation.piper_firmware import FACTORY_LIMITS, PiperFirmware, flange_height
-from mivla_drivers.emulation.plant import KinematicPlant
 from mivla_drivers.errors import CommandRefused, HardwareError
+from mivla_drivers.robots.piper import protocol
+from mivla_drivers.robots.piper.emulator import Fault, PiperArm
+from mivla_drivers.robots.piper.firmware import FACTORY_LIMITS, PiperFirmware, flange_height
+from mivla_drivers.robots.plant import KinematicPlant
+from mivla_drivers.transport.can_hub import FRAME, CanHub
+from mivla_drivers.transport.emulated_can import EmulatedCanBus, unpack_frame
 
 UNHURRIED = settings(deadline=None)  # a busy machine is no failure
 HOME = np.array([0.0, 0.9, -0.9, 0.0, 0.7, 0.0, 0.07])

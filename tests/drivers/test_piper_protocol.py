@@ -18,9 +18,9 @@ from piper_sdk.piper_msgs.msg_v2 import (
 )
 from piper_sdk.protocol.protocol_v2 import C_PiperParserV2
 
-from mivla_drivers.emulation import piper_protocol as protocol
-from mivla_drivers.emulation.can_bus import unpack_frame
-from mivla_drivers.emulation.can_hub import FRAME
+from mivla_drivers.robots.piper import protocol
+from mivla_drivers.transport.can_hub import FRAME
+from mivla_drivers.transport.emulated_can import unpack_frame
 
 UNHURRIED = settings(deadline=None)  # a busy machine is no failure
 ANGLES = st.floats(-3.2, 3.2)

@@ -22,9 +22,9 @@ from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers import network
 from mivla_drivers.contract import load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import compressed_image_message, joint_state_message, trajectory_message
 from mivla_drivers.recording.reader import read_episode
-from mivla_drivers.trajectory import ActionChunk
 
 CONTRACT = load_contract("piper")
 JOINT_RATE, CAMERA_RATE, TICK_S = 50, 10, 0.02
@@ -291,5 +291,5 @@ def test_an_unknown_robot_ends_with_a_message(lone_robot):
     lone_robot.start_recorder(robot="toaster")
     lone_robot.wait(lambda: lone_robot.process.poll() is not None)
     assert lone_robot.process.returncode == 1
-    assert "mivla: toaster: expected a robot of" in lone_robot.log.read_text()
+    assert "mivla: robot: toaster: expected a robot of" in lone_robot.log.read_text()
     assert "Traceback" not in lone_robot.log.read_text()

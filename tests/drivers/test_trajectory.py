@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mivla_drivers.control.trajectory import ActionChunk, TrajectoryPlayer
 from mivla_drivers.errors import CommandRefused
-from mivla_drivers.trajectory import ActionChunk, TrajectoryPlayer
 
 
 def chunk(positions, times, stamp=0.0):

@@ -11,9 +11,9 @@ import numpy as np
 import yaml
 
 from mivla_drivers.contract import RobotContract, load_contract
-from mivla_drivers.emulation.can_hub import CanHub
-from mivla_drivers.emulation.piper_arm import PiperArm
-from mivla_drivers.emulation.plant import KinematicPlant
+from mivla_drivers.robots.piper.emulator import PiperArm
+from mivla_drivers.robots.plant import KinematicPlant
+from mivla_drivers.transport.can_hub import CanHub
 
 PIPER = Path(str(files("mivla_drivers") / "robots" / "piper"))
 SIDES = ("left", "right")

@@ -110,9 +110,9 @@ def write_video(path, steps, height=48, width=64):
     video.release()
 
 
-def write_recording(root, name="episode-1", seconds=1.0, started=1000.0):
+def write_recording(root, name="episode-1", seconds=1.0, started=1000.0, contract=None):
     """One PiPER episode: 100 Hz joints, 10 Hz cameras, a chunk of eight steps every half second."""
-    contract = load_contract("piper")
+    contract = contract or load_contract("piper")
     writer = EpisodeWriter(root / name, contract, "move_bottle", "move the bottle", started=started)
     topics = {topic.kind if topic.kind != "camera" else topic.camera: topic.name for topic in writer.topics}
 

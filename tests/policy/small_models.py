@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import torch
+import yaml
 
+from mivla_drivers.contract import RobotContract, parse_contract
 from mivla_policy.benchmarks.decoder_speed import randomised
 from mivla_policy.model.config import ModelConfig, mivla_small, with_decoder
 from mivla_policy.model.mivla import Batch, Mivla
@@ -47,3 +51,23 @@ def random_batch(size: int = 2, tokens: int = 6, seed: int = 0, actions: bool = 
 
 def plain_statistics() -> Statistics:
     return Statistics(np.zeros(76), np.ones(76), np.zeros(76), np.ones(76))
+
+
+def with_camera(contract: RobotContract, view: str, first: bool = False) -> RobotContract:
+    """`contract` with one more camera, like its first one, before or after the others."""
+    document = yaml.safe_load(contract.text)
+    camera = {
+        **deepcopy(document["cameras"][0]),
+        "name": f"{view}_camera",
+        "topic": f"{view}_camera",
+        "view": view,
+    }
+    document["cameras"].insert(0 if first else len(document["cameras"]), camera)
+    return parse_contract(yaml.safe_dump(document), contract.urdf, where=f"{contract.robot}.yaml")
+
+
+def without_camera(contract: RobotContract, view: str) -> RobotContract:
+    """`contract` without the camera of `view`."""
+    document = yaml.safe_load(contract.text)
+    document["cameras"] = [camera for camera in document["cameras"] if camera["view"] != view]
+    return parse_contract(yaml.safe_dump(document), contract.urdf, where=f"{contract.robot}.yaml")

@@ -180,13 +180,13 @@ class TestShards:
     def test_an_annotation_of_an_older_way_to_imitate_is_made_again(self, egodex, tmp_path, monkeypatch):
         shards = tmp_path / "shards"
         run(egodex, shards)
-        monkeypatch.setattr(annotation, "RULE", annotation.RULE + 1)
+        monkeypatch.setattr(annotation, "IMITATION_VERSION", annotation.IMITATION_VERSION + 1)
         assert run(egodex, shards).written == len(shards_in(shards))
 
     def test_an_annotation_of_another_length_is_refused(self, egodex):
         track = next(iter(egodex.reader()))
         with pytest.raises(DataError, match="expected an annotation of 8 frames, found 2"):
-            Annotation(np.zeros((2, 76)), np.zeros((2, 76), bool)).beside(track)
+            Annotation(np.zeros((2, 76)), np.zeros((2, 76), bool)).added_to(track)
 
 
 class TestCommand:

@@ -18,7 +18,7 @@ from mivla_policy.checkpoint import save_policy
 from mivla_policy.model.config import mivla_base, with_decoder
 from mivla_policy.model.foundation import random_t5
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.policy import load_policy
+from mivla_policy.policies.mivla import load_mivla
 
 TINY = replace(
     with_decoder(mivla_base(), width=64, blocks=2, heads=4, kv_heads=2, feed_forward_multiple=32),
@@ -75,8 +75,8 @@ def observation():
 def test_a_policy_in_bfloat16_says_nearly_what_one_in_float32_says(tmp_path, monkeypatch, observation):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     save_policy(tmp_path / "policy", small_model(), PIPER, plain_statistics())
-    exact = load_policy(tmp_path / "policy").infer(observation).positions
-    rounded = load_policy(tmp_path / "policy", dtype=torch.bfloat16).infer(observation).positions
+    exact = load_mivla(tmp_path / "policy").infer(observation).positions
+    rounded = load_mivla(tmp_path / "policy", dtype=torch.bfloat16).infer(observation).positions
     assert np.isfinite(rounded).all()
     assert not np.array_equal(rounded, exact)
     np.testing.assert_allclose(rounded, exact, atol=0.03 * np.abs(exact).max())

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_models import plain_statistics, random_batch, small_model
+from small_models import plain_statistics, random_batch, small_model, with_camera, without_camera
 
 from mivla_drivers.contract import load_contract, parse_contract
 from mivla_drivers.errors import ContractError, DataError
@@ -108,6 +108,17 @@ def test_another_camera_size_is_refused(folder):
     other = parse_contract(PIPER.text.replace("width: 160", "width: 320"), PIPER.urdf, "piper.yaml")
     with pytest.raises(ContractError, match=r"cameras .* expected .*320.* found .*160"):
         load_policy_folder(folder, other)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_robot_with_more_cameras_is_the_same_robot(folder, first):
+    more = with_camera(PIPER, "ceiling", first)
+    assert load_policy_folder(folder, more).model.config.views == ("front", "left_wrist")
+
+
+def test_a_robot_without_a_view_of_the_policy_is_refused(folder):
+    with pytest.raises(ContractError, match=r"cameras .*: expected .*front.* for view left_wrist, found"):
+        load_policy_folder(folder, without_camera(PIPER, "left_wrist"))
 
 
 def test_another_bus_is_the_same_robot(folder):

@@ -20,12 +20,12 @@ from mivla_policy.benchmarks.random_weights import randomised
 from mivla_policy.checkpoint import save_policy
 from mivla_policy.data.encoded import EncodedFrames
 from mivla_policy.data.mutual_frames import MutualFrames
+from mivla_policy.model.cuda_graph import CudaGraph
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.model.recorded import Recorded
-from mivla_policy.policy import load_policy
+from mivla_policy.policies.mivla import load_mivla
 from mivla_policy.training.mutual import MutualConfig
 from mivla_policy.training.pretrain_mutual import pretrain
-from mivla_policy.training.processes import joined
+from mivla_policy.training.processes import process_group
 from mivla_policy.training.train import FrameSampler, TrainConfig, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -49,34 +49,34 @@ def frames(tmp_path_factory):
     return MutualFrames.load(write_frames(tmp_path_factory.mktemp("mutual")))
 
 
-class TestRecording:
+class TestCudaGraph:
     def test_it_gives_what_the_function_gives_for_these_inputs(self):
         weight = torch.randn(8, 8, device="cuda")
-        recorded = Recorded(lambda a, b: torch.tanh(a @ weight) + b)
+        graph = CudaGraph(lambda a, b: torch.tanh(a @ weight) + b)
         for rows in (3, 3, 5, 3):
             a, b = torch.randn(rows, 8, device="cuda"), torch.randn(rows, 8, device="cuda")
-            torch.testing.assert_close(recorded(a, b), torch.tanh(a @ weight) + b)
+            torch.testing.assert_close(graph(a, b), torch.tanh(a @ weight) + b)
 
-    def test_inputs_of_one_shape_are_recorded_once(self):
+    def test_inputs_of_one_shape_are_captured_once(self):
         calls = []
 
         def double(a):
             calls.append(None)
             return 2 * a
 
-        recorded = Recorded(double)
+        graph = CudaGraph(double)
         for _ in range(4):
-            recorded(torch.ones(2, device="cuda"))
-        told = len(calls)
-        recorded(torch.ones(2, device="cuda"))
-        assert len(calls) == told
-        recorded(torch.ones(3, device="cuda"))
-        assert len(calls) == 2 * told
+            graph(torch.ones(2, device="cuda"))
+        captured = len(calls)
+        graph(torch.ones(2, device="cuda"))
+        assert len(calls) == captured
+        graph(torch.ones(3, device="cuda"))
+        assert len(calls) == 2 * captured
 
 
 class TestPolicy:
     def test_its_chunks_are_those_of_a_cpu_whatever_it_sees_and_is_told(self, folder):
-        on_cpu, on_cuda = load_policy(folder), load_policy(folder, device="cuda")
+        on_cpu, on_cuda = load_mivla(folder), load_mivla(folder, device="cuda")
         rng = np.random.default_rng(0)
         for words in ("a", "a", "a b", "a"):
             images = {
@@ -136,7 +136,7 @@ class TestPretraining:
     def test_its_losses_are_a_cpus(self, frames, tmp_path, precision):
         config = MutualConfig(6, batch_size=8, precision="float32", warmup_steps=1, log_every=1)
         expected = pretrain(frames, config, tmp_path / "cpu").log
-        with joined("cuda") as processes:
+        with process_group("cuda") as processes:
             found = pretrain(frames, replace(config, precision=precision), tmp_path / "cuda", processes).log
         tolerance = 1e-4 if precision == "float32" else 2e-2
         assert [row[1] for row in found] == pytest.approx([row[1] for row in expected], rel=tolerance)
@@ -144,7 +144,7 @@ class TestPretraining:
     def test_checkpointed_gradients_and_a_resumed_run_end_the_same(self, frames, tmp_path):
         saving = replace(frames, config=tiny_config(gradient_checkpointing=True))
         config = MutualConfig(6, batch_size=8, warmup_steps=1, log_every=1, save_every=2)
-        with joined("cuda") as processes:
+        with process_group("cuda") as processes:
             expected = pretrain(frames, config, tmp_path / "whole", processes).log
             pretrain(saving, replace(config, steps=4), tmp_path / "parts", processes)
             found = pretrain(saving, config, tmp_path / "parts", processes).log

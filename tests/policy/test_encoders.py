@@ -14,7 +14,7 @@ from mivla_drivers.contract import load_contract
 from mivla_drivers.errors import DataError
 from mivla_drivers.observation import Observation
 from mivla_policy.data.mutual_frames import MutualFrames
-from mivla_policy.policy import load_policy
+from mivla_policy.policies.mivla import load_mivla
 from mivla_policy.training import encoders
 from mivla_policy.training.encoders import carry_encoders
 from mivla_policy.training.mutual import MutualConfig
@@ -40,7 +40,7 @@ def test_a_pre_trained_policy_can_be_loaded_where_it_was_written(frames, base, t
     pretrain(frames, RECIPE, tmp_path, encoders=base)
     piper = load_contract("piper")
     images = {c.view: np.zeros((c.height, c.width, 3), dtype=np.uint8) for c in piper.cameras}
-    positions = load_policy(tmp_path).infer(Observation(images, piper.home, "fold it", 0.0)).positions
+    positions = load_mivla(tmp_path).infer(Observation(images, piper.home, "fold it", 0.0)).positions
     assert positions.shape == (16, 7)
 
 

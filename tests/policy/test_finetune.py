@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 from dataset_files import write_recording
+from safetensors.torch import load_file
 from small_encoders import encoded_config, write_encoders
-from small_models import plain_statistics
+from small_models import plain_statistics, with_camera
 
 from mivla_drivers.contract import load_contract
-from mivla_drivers.errors import DataError
+from mivla_drivers.errors import ContractError, DataError
 from mivla_drivers.observation import Observation
 from mivla_policy.benchmarks.random_weights import randomised
 from mivla_policy.checkpoint import save_policy
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.policy import load_policy
+from mivla_policy.policies.mivla import load_mivla
 from mivla_policy.training import runs
 from mivla_policy.training.encoders import carry_encoders
 from mivla_policy.training.runs import finetune, language_tokens
@@ -90,11 +91,44 @@ def test_a_stopped_run_goes_on_and_its_policy_can_be_loaded(stopped, recordings)
     assert finetune(recordings, base, out, RECIPE, "cpu").episodes == 1
     assert not (out / "resume.pt").exists()
     images = {c.view: np.zeros((c.height, c.width, 3), dtype=np.uint8) for c in PIPER.cameras}
-    positions = load_policy(out).infer(Observation(images, PIPER.home, "move it", 0.0)).positions
+    positions = load_mivla(out).infer(Observation(images, PIPER.home, "move it", 0.0)).positions
     assert positions.shape == (16, 7)
     card = (out / "README.md").read_text()
     assert f"--data {recordings} --base {base}" in card
     assert hashlib.sha256((base / "model.safetensors").read_bytes()).hexdigest() in card
+
+
+@pytest.fixture(scope="module")
+def three_cameras(tmp_path_factory):
+    """Recordings of a PiPER with a camera more than the base looks through."""
+    folder = tmp_path_factory.mktemp("three cameras")
+    write_recording(folder, contract=with_camera(PIPER, "right_wrist", first=True))
+    return folder
+
+
+def test_cameras_that_the_base_does_not_look_through_are_named_and_not_used(
+    encoders, recordings, three_cameras, tmp_path
+):
+    base = policy(tmp_path / "base", encoders)
+    finetune(recordings, base, tmp_path / "two", RECIPE, "cpu")
+    summary = finetune(three_cameras, base, tmp_path / "three", RECIPE, "cpu")
+    assert (summary.views, summary.unused_views) == (("front", "left_wrist"), ("right_wrist",))
+    assert "images of right_wrist not used" in (tmp_path / "three" / "README.md").read_text()
+    two, three = (load_file(tmp_path / name / "model.safetensors") for name in ("two", "three"))
+    assert all(torch.equal(two[name], three[name]) for name in two)
+
+
+def test_a_policy_can_learn_to_look_through_another_camera(encoders, three_cameras, tmp_path):
+    base, views = policy(tmp_path / "base", encoders), ("front", "left_wrist", "right_wrist")
+    summary = finetune(three_cameras, base, tmp_path / "out", RECIPE, "cpu", views)
+    assert (summary.views, summary.unused_views) == (views, ())
+    assert load_mivla(tmp_path / "out").views == views
+
+
+def test_a_view_that_the_recordings_lack_is_refused(encoders, recordings, tmp_path):
+    base = policy(tmp_path / "base", encoders)
+    with pytest.raises(ContractError, match=r"cameras: expected views \['front', 'ceiling'\], found"):
+        finetune(recordings, base, tmp_path / "out", RECIPE, "cpu", ("front", "ceiling"))
 
 
 def test_the_base_is_not_overwritten(tmp_path):

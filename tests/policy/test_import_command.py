@@ -13,7 +13,7 @@ from mivla_policy.checkpoint import load_policy_folder
 from mivla_policy.model.config import CONFIGS, mivla_base, named_config
 from mivla_policy.model.hrdt_import import FRESH, hrdt_names
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.policy import load_policy
+from mivla_policy.policies.mivla import load_mivla
 
 CONFIG = encoded_config()
 
@@ -69,7 +69,7 @@ def test_from_the_published_file_to_a_fine_tuned_policy(published, small, tmp_pa
     after = load_policy_folder(tuned)
     for name, value in taken.items():  # one step of 2e-6 later, in float16
         torch.testing.assert_close(after.model.state_dict()[name], value, atol=1e-4, rtol=1e-3)
-    load_policy(tuned)
+    load_mivla(tuned)
     assert 0 < after.statistics.action_std[48] < 0.1  # of the recording's joint 1; what was imported has none
     assert "weights that were not trained here: H-RDT, pytorch_model.bin" in (tuned / "README.md").read_text()
 
@@ -81,7 +81,7 @@ def test_what_was_only_imported_drives_no_robot(published, small, tmp_path, caps
     with pytest.raises(
         DataError, match=r"expected a trained policy, found imported weights .* finetune --base"
     ):
-        load_policy(tmp_path)
+        load_mivla(tmp_path)
 
 
 def test_the_other_reading_of_392_tokens_is_asked_for_by_name():

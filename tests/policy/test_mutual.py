@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutual_data import brightness_tokens, letter_tokens, tiny_config, tracks, write_frames
+from rounding import FLOAT32
 from small_models import plain_statistics
 
 from mivla_drivers.contract import load_contract
@@ -24,7 +25,13 @@ from mivla_policy.data.mutual_frames import (
     statistics_of,
 )
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.training.mutual import TERMS, MutualConfig, MutualObjective, MutualSampler, slot_weights
+from mivla_policy.training.mutual import (
+    OBJECTIVES,
+    MutualConfig,
+    MutualObjective,
+    MutualSampler,
+    slot_weights,
+)
 from mivla_policy.training.pretrain_mutual import arguments_parser, main, pretrain
 
 RECIPE = {"batch_size": 8, "precision": "float32", "warmup_steps": 1, "log_every": 1}
@@ -40,9 +47,9 @@ def frames(folder):
     return MutualFrames.load(folder)
 
 
-def drawn(frames, config, share=(0, 1)):
+def batch_of(frames, config, share=(0, 1)):
     """A share of step 3's batch, as it is trained on."""
-    return MutualSampler(frames, plain_statistics(), config, share).draw(3).to(torch.device("cpu"))
+    return MutualSampler(frames, plain_statistics(), config, share).batch(3).to(torch.device("cpu"))
 
 
 class TestFrames:
@@ -124,7 +131,7 @@ masks = st.lists(
 
 
 class TestSlotWeights:
-    @given(masks, st.sampled_from(sorted(TERMS)))
+    @given(masks, st.sampled_from(sorted(OBJECTIVES)))
     @settings(max_examples=60, deadline=None)
     def test_each_term_is_a_mean_over_its_samples(self, rows, objective):
         source = np.array([row[0] for row in rows], dtype=np.uint8)
@@ -132,14 +139,14 @@ class TestSlotWeights:
         weights = slot_weights(source, mask, objective)
         assert not weights[~mask].any()
         total = 0.0
-        for embodiment, part in TERMS[objective]:
+        for embodiment, part in OBJECTIVES[objective]:
             slots = slice(0, 48) if part == "hand" else slice(48, 76)
             term = weights[source == embodiment, slots]
             sums = term.sum(axis=1)
             known = sums > 0
-            assert sums[known] == pytest.approx(1 / max(1, known.sum()), rel=1e-5)
+            assert sums[known] == pytest.approx(1 / max(1, known.sum()), rel=FLOAT32)
             total += float(known.any())
-        assert weights.sum() == pytest.approx(total, rel=1e-5)
+        assert weights.sum() == pytest.approx(total, rel=FLOAT32)
 
     @pytest.mark.parametrize(
         ("objective", "counted"),
@@ -164,35 +171,35 @@ class TestLoss:
     def test_it_is_l_r2h_plus_l_h2r(self, frames):
         """Written out as in the paper, term by term."""
         model = randomised(Mivla(frames.config), spread=0.2)
-        draw = drawn(frames, MutualConfig(steps=1, **RECIPE))
-        loss = MutualObjective(model)(*draw)
-        actions, noise, t = draw.batch.actions, draw.noise, draw.t[:, None, None]
-        known = model.encode(draw.batch)
+        batch = batch_of(frames, MutualConfig(steps=1, **RECIPE))
+        loss = MutualObjective(model)(*batch)
+        actions, noise, t = batch.inputs.actions, batch.noise, batch.t[:, None, None]
+        known = model.encode(batch.inputs)
         velocity = model.velocity(
-            draw.batch, t * actions + (1 - t) * noise, known, model.decoder.modulate(draw.t)
+            batch.inputs, t * actions + (1 - t) * noise, known, model.decoder.modulate(batch.t)
         )
         error = (velocity - (actions - noise)) ** 2
-        human = ~draw.batch.state_mask[:, 48]
+        human = ~batch.inputs.state_mask[:, 48]
         l_h2r = error[human][..., HUMAN].mean() + error[human][..., 48:].mean()
         l_r2h = error[~human][..., 48:].mean() + error[~human][..., HUMAN].mean()
         assert 0 < human.sum() < len(human)
-        assert loss.item() == pytest.approx((l_r2h + l_h2r).item(), rel=1e-5)
+        assert loss.item() == pytest.approx((l_r2h + l_h2r).item(), rel=FLOAT32)
 
     def test_slots_that_the_objective_leaves_out_are_not_even_seen(self, frames):
-        draw = drawn(frames, MutualConfig(steps=1, objective="human_only", **RECIPE))
-        assert draw.batch.state_mask[:, HUMAN].all()  # no robot sample is drawn
-        assert not draw.batch.action_mask[:, 48:].any()
+        batch = batch_of(frames, MutualConfig(steps=1, objective="human_only", **RECIPE))
+        assert batch.inputs.state_mask[:, HUMAN].all()  # no robot sample is drawn
+        assert not batch.inputs.action_mask[:, 48:].any()
         model = MutualObjective(randomised(Mivla(frames.config), spread=0.2))
-        before = model(*draw).item()
-        draw.batch.actions[..., 48:] += 100.0
-        assert model(*draw).item() == before
+        before = model(*batch).item()
+        batch.inputs.actions[..., 48:] += 100.0
+        assert model(*batch).item() == before
 
     def test_shares_of_several_processes_add_up(self, frames):
         model = MutualObjective(randomised(Mivla(frames.config), spread=0.2))
-        whole = drawn(frames, MutualConfig(steps=1, **RECIPE))
+        whole = batch_of(frames, MutualConfig(steps=1, **RECIPE))
         quarter = MutualConfig(steps=1, **{**RECIPE, "batch_size": 2})
-        parts = [drawn(frames, quarter, (rank, 4)) for rank in range(4)]
-        assert sum(model(*part).item() for part in parts) == pytest.approx(model(*whole).item(), rel=1e-5)
+        parts = [batch_of(frames, quarter, (rank, 4)) for rank in range(4)]
+        assert sum(model(*part).item() for part in parts) == pytest.approx(model(*whole).item(), rel=FLOAT32)
 
 
 class TestPretraining:

@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_models import plain_statistics, small_config, small_model
+from small_models import plain_statistics, small_config, small_model, with_camera
 
 from mivla_drivers.contract import load_contract, parse_contract
 from mivla_drivers.errors import ContractError, DataError
 from mivla_drivers.observation import Observation
+from mivla_drivers.policy import PolicyError
 from mivla_policy.benchmarks.random_weights import randomised
 from mivla_policy.checkpoint import save_policy
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.policy import MivlaPolicy, PolicyError, load_policy
+from mivla_policy.policies.mivla import MivlaPolicy, load_mivla
 
 PIPER, ALOHA = load_contract("piper"), load_contract("aloha_agilex")
 
@@ -151,10 +152,14 @@ def test_a_missing_view_is_refused(observation):
         make_policy()[0].infer(wrong)
 
 
-def test_an_unknown_view_is_refused(observation):
-    images = {**observation.images, "ceiling": observation.images["front"]}
-    with pytest.raises(DataError, match="ceiling"):
-        make_policy()[0].infer(replace(observation, images=images))
+@pytest.mark.parametrize("first", [True, False])
+def test_cameras_that_it_was_not_trained_with_do_not_matter(observation, first):
+    images = {"ceiling": np.full((480, 640, 3), 255, np.uint8), **observation.images}
+    more = with_camera(PIPER, "ceiling", first)
+    policy, _ = make_policy(contract=more)
+    assert policy.views == ("front", "left_wrist")
+    found = policy.infer(replace(observation, images=images)).positions
+    np.testing.assert_array_equal(found, make_policy()[0].infer(observation).positions)
 
 
 @pytest.mark.parametrize("joints", [PIPER.home[:6], np.full(7, np.nan), np.append(PIPER.home, 0.0)])
@@ -238,12 +243,12 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_saved_policy_runs_with_its_own_encoders(folder, observation):
-    by_onnx = load_policy(folder, PIPER).infer(observation).positions
-    by_torch = load_policy(folder, PIPER, backend="torch").infer(observation).positions
+    by_onnx = load_mivla(folder, PIPER).infer(observation).positions
+    by_torch = load_mivla(folder, PIPER, image_encoder="torch").infer(observation).positions
     np.testing.assert_allclose(by_onnx, by_torch, atol=1e-3)
 
 
 def test_a_policy_of_another_robot_does_not_load(folder):
     other = parse_contract(PIPER.text.replace("robot: piper", "robot: arx5"), PIPER.urdf, "arx5.yaml")
     with pytest.raises(ContractError, match="expected arx5, found piper"):
-        load_policy(folder, other)
+        load_mivla(folder, other)

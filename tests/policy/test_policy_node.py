@@ -7,12 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import rclpy
 import torch
+from dataset_files import write_recording
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
@@ -25,6 +27,7 @@ from trajectory_msgs.msg import JointTrajectory
 from mivla_drivers import network
 from mivla_drivers.contract import load_contract
 from mivla_drivers.conversions import action_chunk, image_message, joint_state_message
+from mivla_drivers.recording.reader import read_episode
 from mivla_policy.checkpoint import save_policy
 from mivla_policy.nodes import policy
 
@@ -131,7 +134,7 @@ def test_a_look_at_the_robot_becomes_a_chunk_stamped_with_its_time(robot):
 
 def test_without_an_instruction_nothing_is_sent(robot):
     robot.instruction.publish(String(data=""))
-    assert robot.until(lambda: "instruction: expected a sentence" in robot.problem)
+    assert robot.until(lambda: "paused: publish a sentence on instruction" in robot.problem)
     robot.chunks.clear()
     robot.until(lambda: False, seconds=1.5)
     assert not robot.chunks
@@ -160,17 +163,13 @@ def test_a_joint_state_without_a_joint_is_named_and_sends_nothing(robot):
     assert not robot.chunks
 
 
-@pytest.fixture
-def broken(tmp_path, monkeypatch):
-    """A robot whose policy's weights are finite and its actions are not; both in this process."""
-    model = small_model()
-    for parameter in model.parameters():
-        parameter.data *= 1e30
-    save_policy(tmp_path, model, CONTRACT, plain_statistics(), dtype=torch.float32)
-    with network.claimed_domain() as domain_id:
+@contextmanager
+def robot_with(model: str) -> Iterator[Robot]:
+    """A robot and its policy, both in this process."""
+    with network.claimed_domain() as domain_id, pytest.MonkeyPatch.context() as patch:
         for name, value in network.ros_environment(domain_id).items():
-            monkeypatch.setenv(name, value)
-        rclpy.init(args=command(str(tmp_path))[3:], signal_handler_options=SignalHandlerOptions.NO)
+            patch.setenv(name, value)
+        rclpy.init(args=command(model)[3:], signal_handler_options=SignalHandlerOptions.NO)
         node, robot = policy.PolicyNode(), Robot()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
@@ -183,6 +182,29 @@ def broken(tmp_path, monkeypatch):
         node.destroy_node()
         rclpy.try_shutdown()
         robot.close()
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A robot whose policy's weights are finite and its actions are not."""
+    model = small_model()
+    for parameter in model.parameters():
+        parameter.data *= 1e30
+    save_policy(tmp_path, model, CONTRACT, plain_statistics(), dtype=torch.float32)
+    with robot_with(str(tmp_path)) as robot:
+        yield robot
+
+
+def test_a_replayed_episode_needs_no_camera_and_sends_what_was_commanded(tmp_path):
+    episode = read_episode(write_recording(tmp_path))
+    with robot_with(f"replay:{tmp_path / 'episode-1'}") as robot:
+        robot.cameras.clear()
+        robot.instruction.publish(String(data="again"))
+        assert robot.until(lambda: bool(robot.chunks))
+        assert robot.node.count_subscribers("front_camera/image_raw") == 0
+    chunk = action_chunk(robot.chunks[0], CONTRACT, "policy")
+    begin = episode.command_span[0]
+    assert chunk.positions[-1] == pytest.approx(episode.command_at(np.array([begin + 1.6]))[0], abs=1e-6)
 
 
 def test_actions_that_are_not_finite_are_named_and_not_sent(broken):

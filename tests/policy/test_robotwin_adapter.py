@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 from small_models import plain_statistics
 
 from mivla_drivers.contract import JointLimits, load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import ContractError, DataError
-from mivla_drivers.trajectory import ActionChunk
 from mivla_policy import robotwin
 from mivla_policy.action_space import END_EFFECTORS, LEFT_END_EFFECTOR, RIGHT_END_EFFECTOR, to_unified
 from mivla_policy.checkpoint import load_policy_folder, save_policy
@@ -157,6 +157,14 @@ class TestEval:
         assert seen.end_effectors == pytest.approx([0.3, 0.2, 0.9, *forward, 0.3, -0.2, 0.9, *forward])
         assert seen.instruction == "hit the block with the hammer"
 
+    def test_cameras_that_the_policy_does_not_look_through_may_be_off(self):
+        policy, env = StandInPolicy(unified_chunk()), StandInTaskEnv()
+        policy.views = ("front",)
+        observation = env.get_obs()
+        del observation["observation"]["left_camera"]
+        robotwin.eval(env, RobotwinModel(policy, two_arms()), observation)
+        assert policy.seen[0].images.keys() == {"front"}
+
     def test_ee_is_pose_with_wxyz_then_gripper_in_robotwins_world(self):
         model = RobotwinModel(StandInPolicy(unified_chunk()), two_arms(), "ee", steps=1)
         action = run(model, StandInTaskEnv()).actions[0]
@@ -243,6 +251,12 @@ class TestRefusals:
         computed = replace(ALOHA, arms=arms)
         with pytest.raises(ContractError, match="expected observed ones"):
             RobotwinModel(StandInPolicy(unified_chunk()), computed)
+
+    def test_a_policy_of_other_views_is_refused(self):
+        policy = StandInPolicy(unified_chunk())
+        policy.views = ("front", "ceiling")
+        with pytest.raises(ContractError, match=r"policy: expected views of .* found \['ceiling'\]"):
+            RobotwinModel(policy, two_arms())
 
     def test_an_unknown_action_type_is_refused(self):
         with pytest.raises(DataError, match="delta_ee"):
@@ -348,7 +362,7 @@ class TestFromDemonstrationsToTrials:
         image = np.full((240, 320, 3), RED, np.uint8)
         observation["observation"] = {camera: {"rgb": image} for camera in conventions.CAMERAS.values()}
         track = read_robotwin(demonstrations[1])
-        seen = encode_obs(observation, track.instruction, ALOHA, stamp=0.0)
+        seen = encode_obs(observation, track.instruction, ALOHA, VIEWS, stamp=0.0)
         state, mask = to_unified(ALOHA, seen.joints, end_effectors=seen.end_effectors)
         np.testing.assert_array_equal(state, track.states[4])
         np.testing.assert_array_equal(mask, track.state_mask)

@@ -10,7 +10,7 @@ from mivla_drivers.errors import DataError
 from mivla_policy.benchmarks.random_weights import randomised
 from mivla_policy.model.config import mivla_small, with_decoder
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.model.transfer import OF_VIEWS, carry_over
+from mivla_policy.model.transfer import PER_VIEW, carry_over
 
 TOKENS = 49
 
@@ -24,7 +24,7 @@ def test_all_that_does_not_look_through_cameras_is_the_bases():
     base, tuned = model("front", "left_wrist"), model("front", "left_wrist", "right_wrist")
     carry_over(base, tuned)
     for name, weight in base.state_dict().items():
-        if name not in OF_VIEWS:
+        if name not in PER_VIEW:
             assert torch.equal(weight, tuned.state_dict()[name]), name
 
 

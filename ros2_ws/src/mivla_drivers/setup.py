@@ -6,7 +6,7 @@ setup(
     name="mivla_drivers",
     version="0.1.0",
     packages=find_packages(),
-    package_data={"mivla_drivers": ["robots/*/*", "profiles/*"]},
+    package_data={"mivla_drivers": ["robots/*/*.yaml", "robots/*/*.urdf", "profiles/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/mivla_drivers"]),
         ("share/mivla_drivers", ["package.xml"]),
@@ -21,6 +21,6 @@ setup(
             "recorder = mivla_drivers.nodes.recorder:main",
             "simulator = mivla_drivers.nodes.simulator:main",
         ],
-        "can.interface": ["mivla_emulated = mivla_drivers.emulation.can_bus:EmulatedCanBus"],
+        "can.interface": ["mivla_emulated = mivla_drivers.transport.emulated_can:EmulatedCanBus"],
     },
 )

@@ -6,8 +6,13 @@ from typing import Protocol
 
 import numpy as np
 
+from mivla_drivers.control.trajectory import ActionChunk
+from mivla_drivers.errors import MivlaError
 from mivla_drivers.observation import Observation
-from mivla_drivers.trajectory import ActionChunk
+
+
+class PolicyError(MivlaError):
+    """A policy cannot decide, or gave something that must not reach the robot."""
 
 
 class Policy(Protocol):
@@ -22,6 +27,11 @@ class Policy(Protocol):
 
         Checked once, when the policy is made for a contract. Cameras of other views don't concern it.
         """
+        ...
+
+    @property
+    def horizon(self) -> int:
+        """Rows of its chunks: how many policy periods it looks ahead."""
         ...
 
     @property
@@ -54,3 +64,22 @@ class Policy(Protocol):
             MivlaError: the observation is not what the contract says, or the answer must not reach the robot.
         """
         ...
+
+
+def committed_prefix(chunk: ActionChunk, stamp: float, delay_s: float, period_s: float) -> np.ndarray | None:
+    """What of `chunk` is executed before the answer to a newer observation can be, as `infer` takes it.
+
+    Args:
+        chunk: what the robot plays now.
+        stamp: of the newer observation [s, clock of the chunk's stamp].
+        delay_s: from an observation to the moment its chunk is played.
+        period_s: of the policy.
+
+    Returns:
+        shape (H_committed, n); None where no step comes due in that time, or the chunk has ended by then.
+    """
+    steps = int(min(delay_s, chunk.end - stamp) / period_s + 1e-6)
+    due = stamp + period_s * np.arange(1, steps + 1) - chunk.stamp
+    if not len(due):
+        return None
+    return np.stack([np.interp(due, chunk.times, joint) for joint in chunk.positions.T], axis=1)

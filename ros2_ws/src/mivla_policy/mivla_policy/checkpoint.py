@@ -1,9 +1,6 @@
 """A policy's folder: weights, configuration, the robot it was trained for, and its numbers' statistics.
 
-model.safetensors   weights, float16 or float32
-config.json         the model's configuration, and what the trainer adds
-robot.yaml, robot.urdf   the contract
-statistics.json     normalisation
+`policy_folder` says which files it has.
 """
 
 from __future__ import annotations
@@ -18,19 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mivla_drivers.contract import RobotContract, parse_contract, require_same_contract
+from mivla_drivers.contract import RobotContract, require_same_contract
 from mivla_drivers.errors import DataError
 from mivla_policy.model.config import ModelConfig
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.normalisation import Statistics
-
-WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS = (
-    "model.safetensors",
-    "config.json",
-    "robot.yaml",
-    "robot.urdf",
-    "statistics.json",
-)
+from mivla_policy.policy_folder import CONFIG, CONTRACT, STATISTICS, URDF, WEIGHTS, read_contract
 
 
 @dataclass(frozen=True)
@@ -76,7 +66,8 @@ def load_policy_folder(folder: Path, contract: RobotContract | None = None) -> C
 
     Args:
         folder: written by `save_policy`.
-        contract: of the robot the policy is to drive; None takes the folder's own.
+        contract: of the robot the policy is to drive, whose other cameras do not matter; None takes the
+            folder's own.
 
     Raises:
         DataError: a file is missing, truncated or does not fit the configuration.
@@ -84,18 +75,13 @@ def load_policy_folder(folder: Path, contract: RobotContract | None = None) -> C
         Each names the file, what was expected and what was found.
     """
     folder = Path(folder)
-    for name in (WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS):
-        if not (folder / name).is_file():
-            found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
-            raise DataError(f"{folder / name}: expected a file of a policy, found {found}")
-    where = str(folder / CONTRACT)
-    own = parse_contract((folder / CONTRACT).read_text(), (folder / URDF).read_text(), where)
-    if contract is not None:
-        require_same_contract(contract, own, where)
+    own = read_contract(folder)
     document = _read_json(folder / CONFIG)
     if "model" not in document:
         raise DataError(f"{folder / CONFIG}: expected a field 'model', found {sorted(document)}")
     config = ModelConfig.from_dict(document["model"], str(folder / CONFIG))
+    if contract is not None:
+        require_same_contract(contract, own, str(folder / CONTRACT), views=config.views)
     statistics = Statistics.from_dict(_read_json(folder / STATISTICS), str(folder / STATISTICS))
     # Shapes only: memory is taken once, for the weights that are read, and not for random ones too.
     with torch.device("meta"):

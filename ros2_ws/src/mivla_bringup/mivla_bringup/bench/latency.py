@@ -13,7 +13,7 @@ import torch
 from mivla_bringup.bench.random_policy import random_observation, random_policy
 from mivla_bringup.bench.rows import Row
 from mivla_drivers.contract import RobotContract
-from mivla_policy.policy import MivlaPolicy, load_policy
+from mivla_policy.policies.mivla import MivlaPolicy, load_mivla
 
 WARM_UP = 5
 THREADS = 1  # as the policy node: the other cores belong to cameras and driver
@@ -24,7 +24,7 @@ HORIZONS = (8, 16, 32)
 def measure_latency(folder: Path, chunks: int = 100) -> list[Row]:
     """Time of one chunk of the policy in `folder`, alone in a process, without ROS."""
     start = perf_counter()
-    policy = load_policy(folder)
+    policy = load_mivla(folder)
     loaded = perf_counter() - start
     total, encode, denoise = _time_chunks(policy, chunks)
     over = f"over {chunks} chunks, batch 1, {THREADS} thread"

@@ -14,7 +14,7 @@ from mivla_policy.model.config import ModelConfig, mivla_small, with_decoder
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.model.tokenisers import image_tokeniser, language_tokeniser
 from mivla_policy.normalisation import Statistics
-from mivla_policy.policy import MivlaPolicy
+from mivla_policy.policies.mivla import MivlaPolicy
 
 INSTRUCTION = "Move the bottle onto the pad."
 VIEWS = ("front", "left_wrist", "right_wrist")

@@ -12,6 +12,7 @@ import os
 from dataclasses import fields
 from pathlib import Path
 
+from mivla_bringup.commands.values import positive
 from mivla_bringup.studies.plan import EQUAL, STUDIES, Scale
 from mivla_drivers.simulation.tasks import task_reference
 
@@ -43,12 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="shared by all studies (%(default)s)",
     )
-    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (%(default)s)")
+    add(
+        "--workers",
+        type=positive(int),
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes (%(default)s)",
+    )
     for field in fields(Scale):
         name = f"--{field.name.replace('_', '-')}"
         add(
             name,
-            type=type(field.default),
+            type=str if isinstance(field.default, str) else positive(type(field.default)),
             default=field.default,
             choices=EQUAL if field.name == "equal" else None,
             metavar=METAVARS.get(field.name, "N"),

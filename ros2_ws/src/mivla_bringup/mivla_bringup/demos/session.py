@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from trajectory_msgs.msg import JointTrajectory
 
 from mivla_bringup.trials.session import TrialError, TrialPlan, TrialSession
 from mivla_drivers.contract import RobotContract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import trajectory_message
+from mivla_drivers.errors import MivlaError
 from mivla_drivers.simulation.expert import JointPlan
 from mivla_drivers.simulation.task import Task
-from mivla_drivers.trajectory import ActionChunk
 
 LEADER_PERIOD_S = 0.05  # a leader arm's driver sends this often ...
 LOOK_AHEAD_S = 0.5  # ... and the expert knows this much of its future
@@ -67,10 +69,15 @@ class DemonstrationSession(TrialSession):
         motion = self._expert.plan(scene, joints, np.random.default_rng([plan.seed, 3]))
         self._set_parameters("recorder", instruction=plan.instruction, seed=plan.seed, mode=plan.mode)
         self._demand("recorder/start")
-        self._set_parameters("driver", command_source="teleop")
-        self._play(motion)
-        success = self._success
-        self._pause()
+        try:
+            self._set_parameters("driver", command_source="teleop")
+            self._play(motion)
+            success = self._success
+            self._pause()
+        except BaseException:  # half an episode, which readers would take for a whole one
+            with suppress(MivlaError):
+                self._demand("recorder/discard")
+            raise
         if not success:
             return False, self._demand("recorder/discard")
         self._set_parameters("recorder", success=True)

@@ -16,11 +16,12 @@ from mivla_bringup.studies.data import StudyData
 from mivla_bringup.studies.plan import PRETRAININGS, Cell, Scale
 from mivla_bringup.studies.results import Row, write_rows
 from mivla_drivers.simulation.lockstep import Lockstep
-from mivla_policy.checkpoint import URDF, load_policy_folder, save_policy
+from mivla_policy.checkpoint import load_policy_folder, save_policy
 from mivla_policy.data.mutual_frames import FROM_HUMAN, MutualFrames, statistics_of
 from mivla_policy.model.mivla import Mivla
-from mivla_policy.policy import load_policy
-from mivla_policy.training.mutual import TERMS, MutualConfig
+from mivla_policy.policies.mivla import load_mivla
+from mivla_policy.policy_folder import URDF
+from mivla_policy.training.mutual import OBJECTIVES, MutualConfig
 from mivla_policy.training.pretrain_mutual import pretrain
 from mivla_policy.training.runs import language_tokens
 from mivla_policy.training.train import FrameSampler, TrainConfig, train
@@ -50,7 +51,7 @@ def pretrain_steps(scale: Scale, frames: MutualFrames, objective: str) -> int:
     """Optimiser steps of an objective; with equal passes, in proportion to the frames it learns from."""
     if scale.equal == "steps":
         return scale.pretrain_steps
-    own = np.isin(frames.source, [source for source, _ in TERMS[objective]]).sum()
+    own = np.isin(frames.source, [source for source, _ in OBJECTIVES[objective]]).sum()
     return round(scale.pretrain_steps * float(own / (frames.source == FROM_HUMAN).sum()))
 
 
@@ -79,7 +80,7 @@ def try_cell(data: StudyData, folder: Path, cell: Cell, condition: str, path: Pa
     """Trials of the policy in `folder` under `condition`, in lockstep; rows go to `path`."""
     if path.is_file():
         return
-    policy = load_policy(folder, seed=cell.seed)
+    policy = load_mivla(folder, seed=cell.seed)
     first = FIRST_TRIAL_SCENE + SCENES_A_SEED * cell.seed
     rows = []
     with Lockstep(data.contract, data.task) as lockstep:

@@ -6,28 +6,40 @@ import math
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from mivla_drivers.contract import CameraConfig, RobotContract, load_contract
-from mivla_drivers.control_loop import ControlLoop
+from mivla_drivers.control.control_loop import ControlLoop
 from mivla_drivers.conversions import compressed_image_message, image_message, time_message
-from mivla_drivers.emulation.can_hub import CanHub
-from mivla_drivers.emulation.piper_arm import PiperArm
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.nodes.parameters import ParameterSpec, check, declare
 from mivla_drivers.nodes.spin import spin
+from mivla_drivers.robots.piper.emulator import PiperArm
 from mivla_drivers.simulation.real_time import Frame, RealTimeSimulation
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
 from mivla_drivers.simulation.world.renderer import mount_of
+from mivla_drivers.transport.can_hub import CanHub
 
 WORLD_RATE_HZ = 100.0  # how often the world catches up with the clock; physics steps are finer
 EMULATED = "emulated:"
+PARAMETERS = {
+    "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
+    "bus": ParameterSpec("", "bus of the emulated arm, emulated:NAME; empty takes the contract's"),
+    "task": ParameterSpec(DEFAULT_TASK, "a task's name or the path of its .py file", check=load_task),
+    "mode": ParameterSpec("easy", "condition of the scene: easy, hard or another of the task's", fixed=False),
+    "seed": ParameterSpec(0, "of the scene", minimum=0, fixed=False),
+    # The real arm's rate is 200; a world that cannot keep up with much more would only fall behind.
+    "feedback_rate_hz": ParameterSpec(
+        200.0, "how often the arm sends its joints [Hz]", above=0.0, maximum=1000.0
+    ),
+}
 GIL_TURN_S = 0.001  # the arm's thread must get its turn while the world's thread computes
 
 
@@ -36,15 +48,11 @@ class SimulatorNode(Node):
 
     def __init__(self) -> None:
         super().__init__("simulator")
-        read_only = ParameterDescriptor(read_only=True)
-        self.declare_parameter("robot", "piper", read_only)
-        self.declare_parameter("bus", "", read_only)
-        self.declare_parameter("task", DEFAULT_TASK, read_only)
-        self.declare_parameter("feedback_rate_hz", 200.0, read_only)
-        self.declare_parameter("seed", 0)
-        self.declare_parameter("mode", "easy")
+        declare(self, PARAMETERS)
         contract = load_contract(self._value("robot"), bus=self._value("bus") or None)
         task = load_task(self._value("task"))
+        modes = {"mode": replace(PARAMETERS["mode"], check=task.check_condition)}
+        self.add_on_set_parameters_callback(lambda parameters: check(modes, parameters))
         self._simulation = RealTimeSimulation(contract, task, self._value("seed"), self._value("mode"))
         self._reset_wanted, self._reset_done = threading.Event(), threading.Event()
         self._reset_error = ""

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mivla_drivers.contract import RobotContract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import DataError
-from mivla_drivers.trajectory import ActionChunk
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 from rclpy.serialization import deserialize_message
 
-from mivla_drivers.contract import Camera, RobotContract, parse_contract, require_same_contract
+from mivla_drivers.contract import CameraConfig, RobotContract, parse_contract, require_same_contract
 from mivla_drivers.conversions import action_chunk, compressed_image_array, joint_vector, stamp_seconds
 from mivla_drivers.errors import CommandRefused, ContractError, DataError
 from mivla_drivers.recording.container import Received, read_container, stamp_seconds_of
@@ -90,8 +91,11 @@ def read_demonstration(path: str | Path) -> Episode:
     return episode
 
 
-def read_dataset(folder: str | Path) -> list[Episode]:
+def read_dataset(folder: str | Path, views: Collection[str] | None = None) -> list[Episode]:
     """All demonstrations below a folder, by name; others are named in the log and counted at the end.
+
+    Args:
+        views: cameras that matter: other ones may be in some of the episodes only. None: all matter.
 
     Raises:
         ContractError: two episodes are of robots whose numbers mean different things.
@@ -107,7 +111,7 @@ def read_dataset(folder: str | Path) -> list[Episode]:
             log.warning("skipped %s", error)
             continue
         if episodes:
-            require_same_contract(episodes[0].contract, episode.contract, where=str(candidate))
+            require_same_contract(episodes[0].contract, episode.contract, where=str(candidate), views=views)
         episodes.append(episode)
     if not episodes:
         found = f"{len(candidates)}, of which none can be used" if candidates else "none"
@@ -167,7 +171,7 @@ def _cameras(
     return tracks
 
 
-def _track(messages: list[Received], topic: Topic, camera: Camera, path: Path) -> CameraTrack:
+def _track(messages: list[Received], topic: Topic, camera: CameraConfig, path: Path) -> CameraTrack:
     """Images by stamp; the first one is decoded, so that a wrong size is found before a training run is."""
     stamps = [stamp_seconds_of(message.data) for message in messages]
     images = [_decode(message, topic, path) for message in messages]

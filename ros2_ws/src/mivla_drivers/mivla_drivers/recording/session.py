@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from mivla_drivers.driver_report import Diagnostics
+from mivla_drivers.control.driver_report import Diagnostics
 from mivla_drivers.errors import DataError
 from mivla_drivers.recording.audit import Audit
 from mivla_drivers.recording.container import Received

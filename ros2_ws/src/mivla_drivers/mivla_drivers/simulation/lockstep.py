@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from mivla_drivers.contract import RobotContract
+from mivla_drivers.control.safety_gate import SafetyGate, refuse_untimely
+from mivla_drivers.control.trajectory import ActionChunk, TrajectoryPlayer
 from mivla_drivers.errors import CommandRefused
-from mivla_drivers.gate import SafetyGate, refuse_untimely
 from mivla_drivers.observation import Observation
 from mivla_drivers.policy import Policy
 from mivla_drivers.simulation.expert import JointPlan
@@ -23,7 +24,6 @@ from mivla_drivers.simulation.task import LOOK_PERIOD_S, Progress, Task
 from mivla_drivers.simulation.world.base_scene import BaseScene
 from mivla_drivers.simulation.world.physics import World
 from mivla_drivers.simulation.world.renderer import render
-from mivla_drivers.trajectory import ActionChunk, TrajectoryPlayer
 
 REPLAN_STEPS = 8  # policy periods between two observations
 DELAY_S = 0.1  # from an observation to its chunk

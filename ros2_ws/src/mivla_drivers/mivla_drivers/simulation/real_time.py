@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mivla_drivers.contract import CameraConfig, RobotContract
-from mivla_drivers.emulation.plant import PlantState
+from mivla_drivers.robots.plant import PlantState
 from mivla_drivers.simulation.task import LOOK_PERIOD_S, Task
 from mivla_drivers.simulation.world.physics import World
 from mivla_drivers.simulation.world.renderer import render

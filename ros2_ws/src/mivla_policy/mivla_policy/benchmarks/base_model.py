@@ -113,7 +113,7 @@ class BaseModelRun:
         return self.report
 
     def _images(self) -> Tensor:
-        """Tokens of a random image a view, (1, N, C)."""
+        """Tokens of a random image per view, (1, N, C)."""
         config = self._config
         encoder = randomised(DinoSiglip.random(config, **self._vision).to(self._dtype))
         self._part("DINOv2", parameters(encoder.dinov2))
@@ -137,7 +137,7 @@ class BaseModelRun:
         self._part("T5 encoder", count)
         ids = torch.arange(1, INSTRUCTION_TOKENS + 1)[None]
         name = f"T5 encoder, {INSTRUCTION_TOKENS} tokens"
-        return self._step(name, lambda: encoder(input_ids=ids).last_hidden_state, "once an instruction")
+        return self._step(name, lambda: encoder(input_ids=ids).last_hidden_state, "once per instruction")
 
     @torch.no_grad()
     def _chunk(self, images: Tensor, language: Tensor) -> Tensor:
@@ -149,17 +149,17 @@ class BaseModelRun:
         self._part("decoder", decoder)
         blank = random_batch(config, 1, INSTRUCTION_TOKENS, "cpu", self._dtype)
         batch = type(blank)(images, language, None, blank.state, blank.state_mask, blank.action_mask)
-        fixed = self._step("modulations of all flow steps", model.modulations, "once a model")
-        known = self._step(
+        fixed = self._step("modulations of all flow steps", model.modulations, "once per model")
+        encoded = self._step(
             f"projections, keys and values, {images.shape[1]} tokens",
             lambda: model.encode(batch),
-            "once an observation",
+            "once per observation",
         )
         noise = torch.randn(1, config.decoder.horizon, config.decoder.action_width)
         return self._step(
             f"{config.flow_steps} flow steps",
             lambda: euler(
-                lambda chunk, i: model.velocity(batch, chunk.to(self._dtype), known, fixed[i]).float(),
+                lambda chunk, i: model.velocity(batch, chunk.to(self._dtype), encoded, fixed[i]).float(),
                 noise,
                 config.flow_steps,
             ),

@@ -24,7 +24,7 @@ from mivla_policy.model.packing import pack
 BASE_TOKENS = 1176  # three cameras of 392 tokens
 INSTRUCTION_TOKENS = 16
 
-__all__ = ["BASE_TOKENS", "INSTRUCTION_TOKENS", "compare", "randomised", "recomputed", "remembered"]
+__all__ = ["BASE_TOKENS", "INSTRUCTION_TOKENS", "cached", "compare", "randomised", "recomputed"]
 
 
 class Inputs(NamedTuple):
@@ -41,20 +41,20 @@ def recomputed(decoder: Decoder, inputs: Inputs, steps: int) -> Tensor:
     """A chunk with keys, values and modulations computed again at every step, as in H-RDT's inference."""
 
     def velocity(chunk: Tensor, step: int) -> Tensor:
-        memory = decoder.remember(inputs.images, inputs.language)
+        cache = decoder.encode_context(inputs.images, inputs.language)
         modulation = decoder.modulate(torch.tensor([step / steps], device=chunk.device))
-        return decoder(inputs.state, inputs.embedding(chunk), memory, modulation)
+        return decoder(inputs.state, inputs.embedding(chunk), cache, modulation)
 
     return euler(velocity, inputs.noise, steps)
 
 
-def remembered(decoder: Decoder, inputs: Inputs, steps: int, every: Modulation) -> Tensor:
+def cached(decoder: Decoder, inputs: Inputs, steps: int, every: Modulation) -> Tensor:
     """The same chunk with keys and values computed once, `every` step's modulation given."""
-    memory = decoder.remember(inputs.images, inputs.language)
+    cache = decoder.encode_context(inputs.images, inputs.language)
 
     def velocity(chunk: Tensor, step: int) -> Tensor:
         modulation = Modulation(every.blocks[:, step : step + 1], every.last[step : step + 1])
-        return decoder(inputs.state, inputs.embedding(chunk), memory, modulation)
+        return decoder(inputs.state, inputs.embedding(chunk), cache, modulation)
 
     return euler(velocity, inputs.noise, steps)
 
@@ -72,7 +72,7 @@ def compare(
 
     Returns:
         recomputed_s: everything computed at every step.
-        remembered_s: keys, values and modulations computed once.
+        cached_s: keys, values and modulations computed once.
         packed_s: as the policy runs it, which on a CPU also packs a wide decoder's weights.
         speedup: recomputed_s / packed_s.
         processor_speedup: the same ratio in seconds of the processor, which other load disturbs less.
@@ -83,13 +83,13 @@ def compare(
     inputs = _random_inputs(config, image_tokens, device, dtype)
     every = decoder.modulate(flow_times(steps, device))
     plain, recomputed_s = timed(lambda: recomputed(decoder, inputs, steps), repeats, device, warm_up=1)
-    _, remembered_s = timed(lambda: remembered(decoder, inputs, steps, every), repeats, device, warm_up=1)
+    _, cached_s = timed(lambda: cached(decoder, inputs, steps, every), repeats, device, warm_up=1)
     pack(decoder)
-    fast, packed_s = timed(lambda: remembered(decoder, inputs, steps, every), repeats, device, warm_up=1)
+    fast, packed_s = timed(lambda: cached(decoder, inputs, steps, every), repeats, device, warm_up=1)
     difference = (plain - fast).abs().max().item()
     return {
         "recomputed_s": recomputed_s.wall,
-        "remembered_s": remembered_s.wall,
+        "cached_s": cached_s.wall,
         "packed_s": packed_s.wall,
         "speedup": recomputed_s.wall / packed_s.wall,
         "processor_speedup": recomputed_s.processor / packed_s.processor,

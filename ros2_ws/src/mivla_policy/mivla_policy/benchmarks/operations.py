@@ -56,13 +56,13 @@ def steps_work(config: ModelConfig, instruction_tokens: int) -> Work:
     model, batch = on_meta(lambda: Mivla(config)), meta_batch(config, 1, instruction_tokens)
     decoder, steps = config.decoder, config.flow_steps
     with torch.no_grad():
-        known = model.encode(batch)
+        encoded = model.encode(batch)
         modulation = model.decoder.modulate(torch.zeros(1, device="meta"))
         chunk = torch.zeros(1, decoder.horizon, decoder.action_width, device="meta")
-        operations = count_operations(lambda: model.velocity(batch, chunk, known, modulation))
+        operations = count_operations(lambda: model.velocity(batch, chunk, encoded, modulation))
     tokens = len(config.views) * config.tokens_per_view + instruction_tokens
-    remembered = 2 * decoder.blocks * decoder.kv_heads * decoder.head_width * tokens
-    return Work(steps * operations, steps * (_step_parameters(model) + remembered))
+    cached = 2 * decoder.blocks * decoder.kv_heads * decoder.head_width * tokens
+    return Work(steps * operations, steps * (_step_parameters(model) + cached))
 
 
 def training_operations(config: ModelConfig, instruction_tokens: int) -> float:

@@ -64,7 +64,7 @@ class Summary:
 
     def __str__(self) -> str:
         rate = (
-            f"{self.frames / self.seconds:,.0f} frames a core second"
+            f"{self.frames / self.seconds:,.0f} frames per core second"
             if self.seconds
             else "nothing to measure"
         )
@@ -127,7 +127,7 @@ def annotate_file(demonstrations: Demonstrations, shards: Path, path: Path) -> R
     arm = _arm(demonstrations.robot)
     try:
         own = _reader(demonstrations).read(path)
-        annotation = Annotation.between(own, annotate(own, arm))
+        annotation = Annotation.difference(own, annotate(own, arm))
         write_shard(demonstrations.shard(path, shards), annotation, fingerprint(path, arm.contract))
     except (DataError, OSError) as error:
         return Row(path=str(path), frames=0, known=0.0, seconds=0.0, reason=str(error))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 LOOPBACK = "127.0.0.1"
-NOBODY = f"http://{LOOPBACK}:9"  # the discard port: whoever asks is refused at once
+UNREACHABLE_PROXY = f"http://{LOOPBACK}:9"  # the discard port: connections are refused at once
 OBJECT_STORE_BYTES = 80 * 2**20  # rows are names and counts; Ray would take a third of the memory
 
 
@@ -28,7 +28,9 @@ def rows(
         # Ray replaces a loopback address by one that others reach, unless it takes this machine for one that
         # forms no clusters. Without usage reports it still asks by HTTP what cloud it runs in; a proxy that
         # nobody serves keeps that question, and the name look-up before it, here.
-        proxies = {name: NOBODY for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+        proxies = {
+            name: UNREACHABLE_PROXY for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+        }
         os.environ.update(proxies, no_proxy=f"{LOOPBACK},localhost", NO_PROXY=f"{LOOPBACK},localhost")
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray  # reads the environment when it is imported

@@ -20,7 +20,7 @@ from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError
 from mivla_policy.action_space import ACTION_DIMENSIONS
 from mivla_policy.data.egodex import egodex_reader
-from mivla_policy.data.imitation import RULE
+from mivla_policy.data.imitation import IMITATION_VERSION
 from mivla_policy.data.recordings import recordings_reader
 from mivla_policy.data.robotwin import robotwin_reader
 from mivla_policy.data.sample import Track
@@ -82,13 +82,13 @@ class Annotation:
     known: np.ndarray
 
     @classmethod
-    def between(cls, own: Track, both: Track) -> Annotation:
-        """What `both` knows beyond its `own` track."""
+    def difference(cls, own: Track, both: Track) -> Annotation:
+        """The actions of `both` that its `own` track lacks."""
         known = both.mask & ~own.mask
         return cls(np.where(known, both.targets, 0.0), known)
 
-    def beside(self, track: Track) -> Track:
-        """`track` with these actions beside its own.
+    def added_to(self, track: Track) -> Track:
+        """`track` with these actions added to its own.
 
         Raises:
             DataError: the track has another number of frames.
@@ -162,7 +162,7 @@ def fingerprint(path: Path, contract: RobotContract) -> str:
     """What an annotation of `path` is made from: the file's name and size, the robot, and how it imitates."""
     robot = hashlib.sha256((contract.text + contract.urdf).encode()).hexdigest()[:16]
     source = {"file": path.name, "bytes": _size(path)}
-    return json.dumps({**source, "robot": contract.robot, "contract": robot, "rule": RULE})
+    return json.dumps({**source, "robot": contract.robot, "contract": robot, "rule": IMITATION_VERSION})
 
 
 def annotated(demonstrations: Demonstrations, shards: Path) -> Iterator[Track]:
@@ -175,7 +175,7 @@ def annotated(demonstrations: Demonstrations, shards: Path) -> Iterator[Track]:
 
     def read(path: Path, plain=reader.read) -> Track:
         annotation = read_shard(demonstrations.shard(path, shards), fingerprint(path, contract))
-        return annotation.beside(plain(path))
+        return annotation.added_to(plain(path))
 
     yield from replace(reader, read=read)
 

@@ -51,7 +51,7 @@ class Cost:
 
     def __str__(self) -> str:
         return (
-            f"{self.measured_on}: {self.frames} frames, {self.frames / self.seconds:,.0f} frames a core second. "
+            f"{self.measured_on}: {self.frames} frames, {self.frames / self.seconds:,.0f} frames per core second. "
             f"{EGODEX_HOURS:.0f} h of EgoDex at {RATE_HZ:.0f} Hz: {self.core_hours():,.0f} core hours "
             f"({self.core_hours() / 64:.1f} h on 64 cores), {self.gigabytes():.1f} GB of shards"
         )

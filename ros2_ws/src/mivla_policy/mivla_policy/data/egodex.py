@@ -26,7 +26,7 @@ VIEW = "front"
 TIPS = ("ThumbTip", "IndexFingerTip", "MiddleFingerTip", "RingFingerTip", "LittleFingerTip")
 UNTRACKED = 0.0
 """Confidence, of 0 to 1, at which a joint counts as not seen. No threshold is published with the data, so only the
-least value there is leaves a joint out; raise RULE in imitation.py where this changes."""
+least value there is leaves a joint out; raise IMITATION_VERSION in imitation.py where this changes."""
 
 
 def _hand_joints(side: str) -> list[str]:
@@ -61,7 +61,7 @@ def egodex_reader(folder: Path, height: int | None = None) -> TrackReader:
 
 
 def read_egodex(path: Path, height: int | None = None) -> Track:
-    """One demonstration, 30 frames a second; a frame's target is where the hands are.
+    """One demonstration, 30 frames per second; a frame's target is where the hands are.
 
     A hand that was not tracked in a frame is no target there; files without confidences count as tracked.
 

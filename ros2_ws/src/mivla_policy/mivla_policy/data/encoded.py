@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,19 +100,27 @@ def concatenate(parts: list[EncodedFrames]) -> EncodedFrames:
 
 
 def encode_episodes(
-    episodes: Iterable[EpisodeFrames], contract: RobotContract, tokeniser: ImageTokeniser, folder: Path
+    episodes: Iterable[EpisodeFrames],
+    contract: RobotContract,
+    tokeniser: ImageTokeniser,
+    folder: Path,
+    views: Sequence[str] | None = None,
 ) -> int:
     """Encode `episodes` and write them to `folder`; returns the number of frames.
+
+    Args:
+        views: that the model looks through, in its order; None takes those of the contract's cameras.
 
     Raises:
         DataError: an image does not decode, or there is no episode.
     """
+    views = views or [camera.view for camera in contract.cameras]
     kinematics = Kinematics(contract)
     tokens, states, actions, numbers = [], [], [], []
     instructions: dict[str, int] = {}
     mask = np.zeros(76, dtype=bool)
     for episode in episodes:
-        tokens.append(_encode_images(episode, contract, tokeniser))
+        tokens.append(_encode_images(episode, views, tokeniser))
         state, mask = to_unified(contract, episode.joints, kinematics.forward_batch(episode.joints))
         steps, horizon, size = episode.commands.shape
         flat = episode.commands.reshape(-1, size)
@@ -137,13 +145,13 @@ def encode_episodes(
     return len(numbers)
 
 
-def _encode_images(episode: EpisodeFrames, contract: RobotContract, tokeniser: ImageTokeniser) -> np.ndarray:
+def _encode_images(episode: EpisodeFrames, views: Sequence[str], tokeniser: ImageTokeniser) -> np.ndarray:
     """Tokens of all views side by side, shape (T, V * tokens, C) float16."""
-    views = []
-    for camera in contract.cameras:
-        batches = [tokeniser(images) for images in _decoded(episode.images[camera.view])]
-        views.append(np.concatenate(batches).astype(np.float16))
-    return np.concatenate(views, axis=1)
+    tokens = []
+    for view in views:
+        batches = [tokeniser(images) for images in _decoded(episode.images[view])]
+        tokens.append(np.concatenate(batches).astype(np.float16))
+    return np.concatenate(tokens, axis=1)
 
 
 def _decoded(frames: list[bytes]) -> Iterator[np.ndarray]:

@@ -31,10 +31,10 @@ from mivla_policy.action_space import (
 )
 from mivla_policy.data.sample import Track
 
-RULE = 2
+IMITATION_VERSION = 2
 """Raise it where the same demonstration is imitated differently than before: annotations are then made again."""
 
-JUMP_RAD = 0.5  # between two frames of a video; at 30 frames a second five times PiPER's top speed
+JUMP_RAD = 0.5  # between two frames of a video; at 30 frames per second five times PiPER's top speed
 
 
 @dataclass(frozen=True)

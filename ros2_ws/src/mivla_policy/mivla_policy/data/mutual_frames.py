@@ -244,7 +244,7 @@ def _require_tokens(images: ImageTokeniser, config: ModelConfig) -> None:
     expected = (config.tokens_per_view, config.image_width)
     if found != expected:
         raise DataError(
-            f"{config.name}: image tokeniser: expected {expected} tokens and features a view, got {found}; "
+            f"{config.name}: image tokeniser: expected {expected} tokens and features per view, got {found}; "
             "give the encoders of the size that the model names"
         )
 

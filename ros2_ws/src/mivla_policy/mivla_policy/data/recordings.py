@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mivla_drivers.contract import Camera, RobotContract, require_same_contract
+from mivla_drivers.contract import CameraConfig, RobotContract, require_same_contract
 from mivla_drivers.errors import DataError
 from mivla_drivers.kinematics import Kinematics
 from mivla_drivers.recording.episode import Episode
@@ -32,7 +32,7 @@ def recordings_reader(folder: Path, contract: RobotContract) -> TrackReader:
 
 
 def read_recording(folder: Path, contract: RobotContract, kinematics: Kinematics) -> Track:
-    """One episode; everything is paired by stamps.
+    """One episode as the contract's cameras saw it; everything is paired by stamps.
 
     Frames start at an image of the first camera and follow each other at the policy's rate. A frame's state is
     what was measured then, its target what was commanded then.
@@ -42,7 +42,8 @@ def read_recording(folder: Path, contract: RobotContract, kinematics: Kinematics
         ContractError: it was recorded on another robot.
     """
     episode = read_demonstration(folder)
-    require_same_contract(contract, episode.contract, where=str(folder))
+    views = [camera.view for camera in contract.cameras]
+    require_same_contract(contract, episode.contract, where=str(folder), views=views)
     times = _frame_times(episode, contract)
     joints, commands = episode.joints_at(times), episode.command_at(times)
     states, mask = _unified(contract, kinematics, joints)
@@ -79,7 +80,7 @@ def _unified(
     return to_unified(contract, joints, kinematics.forward_batch(joints))
 
 
-def _images(episode: Episode, camera: Camera, times: np.ndarray) -> list[JpegImage]:
+def _images(episode: Episode, camera: CameraConfig, times: np.ndarray) -> list[JpegImage]:
     """The image nearest to each time."""
     period = 1.0 / camera.rate_hz
     images = []

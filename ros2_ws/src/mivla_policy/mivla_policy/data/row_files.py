@@ -1,7 +1,7 @@
 """Arrays written row by row, part after part, by a run that may be killed at any moment.
 
     <name>.bin    one array, row after row
-    parts.jsonl   the journal: what the rows are made with, then one line a part
+    parts.jsonl   the journal: what the rows are made with, then one line per part
 
 A part's line is written once its rows are on the disk. Rows beyond the last line are of a part that was never finished,
 and are cut off. Files of their own would say the same of each part, but a data set has 300,000 of them.

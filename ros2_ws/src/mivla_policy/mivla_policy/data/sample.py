@@ -42,7 +42,7 @@ class Track:
     Attributes:
         source: data set and file.
         instruction: a sentence.
-        images: T images a view.
+        images: T images per view.
         states: unified, shape (T, 76), valid where `state_mask` (76,) is true.
         targets: what the body is to do at each frame, unified, shape (T, 76).
         mask: where the targets are valid, shape (T, 76) bool.

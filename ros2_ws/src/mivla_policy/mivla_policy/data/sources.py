@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,20 +35,25 @@ def generated_episodes(folder: Path, instruction: str, limit: int | None = None)
 
 
 def recorded_episodes(
-    episodes: Iterable[Episode], contract: RobotContract, horizon: int
+    episodes: Iterable[Episode], contract: RobotContract, horizon: int, views: Sequence[str]
 ) -> Iterator[EpisodeFrames]:
-    """Recordings, sampled where their first camera took an image; everything is paired by stamps."""
+    """Recordings, sampled where the camera of the first view took an image; everything is paired by stamps."""
     for episode in episodes:
-        yield recorded_frames(episode, contract, horizon)
+        yield recorded_frames(episode, contract, horizon, views)
 
 
-def recorded_frames(episode: Episode, contract: RobotContract, horizon: int) -> EpisodeFrames:
+def recorded_frames(
+    episode: Episode, contract: RobotContract, horizon: int, views: Sequence[str]
+) -> EpisodeFrames:
     """One recording: joints measured at each image, and the targets commanded at the `horizon` steps after it.
 
     Raises:
-        DataError: no image has a command after it, or a view is too old.
+        DataError: no image has a command after it, or a view is missing or too old.
     """
-    times = episode.cameras[contract.cameras[0].view].times
+    missing = [view for view in views if view not in episode.cameras]
+    if missing:
+        raise DataError(f"{episode.folder}: expected views {list(views)}, found {sorted(episode.cameras)}")
+    times = episode.cameras[views[0]].times
     first, last = episode.command_span
     times = times[
         (times >= max(first, episode.joint_times[0])) & (times <= min(last, episode.joint_times[-1]))
@@ -57,9 +62,7 @@ def recorded_frames(episode: Episode, contract: RobotContract, horizon: int) -> 
         raise DataError(f"{episode.folder}: expected images while commands were given, found none")
     ahead = np.arange(1, horizon + 1) / contract.policy_rate_hz
     commands = episode.command_at((times[:, None] + ahead).ravel()).reshape(len(times), horizon, -1)
-    images = {
-        camera.view: [_image(episode, camera.view, time) for time in times] for camera in contract.cameras
-    }
+    images = {view: [_image(episode, view, time) for time in times] for view in views}
     return EpisodeFrames(episode.joints_at(times), commands, images, episode.instruction)
 
 

@@ -78,7 +78,7 @@ class ModelConfig:
         language_width: features of an instruction token.
         masks_as_input: whether state and action projections also read which slots are valid.
         flow_steps: Euler steps from noise to action.
-        flow_time_max: training draws flow time uniformly from 0 to this.
+        flow_time_max: training samples flow time uniformly from 0 to this.
         decoder: see `DecoderConfig`.
     """
 
@@ -160,7 +160,7 @@ def mivla_base(
     """MiVLA at the paper's size, with H-RDT's decoder (2176 wide, 16 blocks).
 
     The paper's "392 visual tokens" an image is read as 196 DINOv2 and 196 SigLIP tokens side by side;
-    `vision_join="channels"` is the other reading, 196 tokens a view with both encoders' features. One MLP
+    `vision_join="channels"` is the other reading, 196 tokens per view with both encoders' features. One MLP
     projects all of them, so both encoders are of base size, 768 features each.
     """
     tokens = 2 * 196 if vision_join == "tokens" else 196
@@ -204,6 +204,12 @@ def named_config(
             )
         options["vision_join"] = vision_join
     return CONFIGS[name](**options)
+
+
+def with_views(config: ModelConfig, views: Sequence[str]) -> ModelConfig:
+    """`config` with other cameras, in the order of `views`."""
+    tokens = config.tokens_per_view * len(views)
+    return replace(config, views=tuple(views), decoder=replace(config.decoder, image_tokens=tokens))
 
 
 def with_decoder(config: ModelConfig, **changes: Any) -> ModelConfig:

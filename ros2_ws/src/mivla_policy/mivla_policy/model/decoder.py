@@ -1,8 +1,8 @@
 """The flow-matching transformer, with H-RDT's equations (arXiv 2507.23523), at any size.
 
 A block is self-attention, cross-attention to the images, cross-attention to the instruction, SwiGLU.
-Images and instruction do not depend on the flow time, so their keys and values are computed once an
-observation (`remember`); modulations depend on nothing else, so they are computed once a model (`modulate`).
+Images and instruction do not depend on the flow time, so their keys and values are computed once per observation
+(`encode_context`) and cached. Modulations depend on the flow time alone: they are computed once per model (`modulate`).
 """
 
 from __future__ import annotations
@@ -28,29 +28,38 @@ class KeysValues(NamedTuple):
     values: Tensor
 
 
-class BlockMemory(NamedTuple):
-    """What one block knows of the observation."""
+class BlockCache(NamedTuple):
+    """Keys and values of an observation for one block."""
 
     images: KeysValues
     language: KeysValues
 
 
-class Memory(NamedTuple):
-    """What all blocks know of the observation; `language_mask` is (B, 1, 1, L) bool or None for all true."""
+class KeyValueCache(NamedTuple):
+    """Keys and values of an observation for all blocks.
 
-    blocks: list[BlockMemory]
+    Attributes:
+        language_mask: false for padding, (B, 1, 1, L) bool; None where there is none.
+    """
+
+    blocks: list[BlockCache]
     language_mask: Tensor | None
 
 
 class Modulation(NamedTuple):
-    """What the flow time does to every block (blocks, B, 9, D) and the last layer (B, 2, D); scales as 1 + s."""
+    """Adaptive layer norm's shifts, scales and gates at one flow time.
+
+    Attributes:
+        blocks: of every block, (blocks, B, 9, D); scales as 1 + s.
+        last: of the last layer, (B, 2, D).
+    """
 
     blocks: Tensor
     last: Tensor
 
 
 class RmsNorm(nn.RMSNorm):
-    """Root-mean-square normalisation, in plain steps on a CPU, for which PyTorch has no fused kernel."""
+    """Root-mean-square normalisation; written out on a CPU, where PyTorch has no fused kernel."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., head_width) to (..., head_width)."""
@@ -81,13 +90,13 @@ class Attention(nn.Module):
         keys, values = both.permute(2, 0, 3, 1, 4).unbind(0)
         return KeysValues(self.key_norm(keys), values)
 
-    def forward(self, tokens: Tensor, known: KeysValues, mask: Tensor | None = None) -> Tensor:
-        """What `tokens` (B, T, D) read from `known`; `mask` (B, 1, 1, N) bool is true where they may."""
+    def forward(self, tokens: Tensor, context: KeysValues, mask: Tensor | None = None) -> Tensor:
+        """Attention of `tokens` (B, T, D) to `context`, (B, T, D); `mask` (B, 1, 1, N) bool is false for padding."""
         batch, count, width = tokens.shape
         queries = self.query(tokens).view(batch, count, self.kv_heads, self.group, self.head_width)
-        # Heads that share keys stand one after another along the sequence: the keys need not be repeated.
+        # Query heads that share keys are laid along the sequence, so that the keys need not be repeated.
         queries = self.query_norm(queries).permute(0, 2, 3, 1, 4).flatten(2, 3)
-        read = F.scaled_dot_product_attention(queries, known.keys, known.values, attn_mask=mask)
+        read = F.scaled_dot_product_attention(queries, context.keys, context.values, attn_mask=mask)
         read = read.view(batch, self.kv_heads, self.group, count, self.head_width).permute(0, 3, 1, 2, 4)
         return self.output(read.reshape(batch, count, width))
 
@@ -123,21 +132,21 @@ class Block(nn.Module):
         self.feed_forward_norm, self.feed_forward = norm(), SwiGlu(config)
         self.modulation = nn.Linear(config.width, MODULATIONS * config.width)
 
-    def remember(self, images: Tensor, language: Tensor) -> BlockMemory:
+    def encode_context(self, images: Tensor, language: Tensor) -> BlockCache:
         """Keys and values of images (B, N, D) and language (B, L, D)."""
-        return BlockMemory(
+        return BlockCache(
             self.image_attention.keys_values(self.image_memory_norm(images)),
             self.language_attention.keys_values(self.language_memory_norm(language)),
         )
 
-    def forward(self, tokens: Tensor, known: BlockMemory, mask: Tensor | None, modulation: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, cache: BlockCache, mask: Tensor | None, modulation: Tensor) -> Tensor:
         """Tokens (B, T, D) under `modulation` (B, 9, D)."""
         m = modulation.unsqueeze(2).unbind(1)  # nine of (B, 1, D)
         x = _shift_scale(self.self_norm(tokens), m[0], m[1])
         tokens = torch.addcmul(tokens, m[2], self.self_attention(x, self.self_attention.keys_values(x)))
         x = _shift_scale(self.image_norm(tokens), m[3], m[4])
-        tokens = torch.addcmul(tokens, m[5], self.image_attention(x, known.images))
-        tokens = tokens + self.language_attention(self.language_norm(tokens), known.language, mask)
+        tokens = torch.addcmul(tokens, m[5], self.image_attention(x, cache.images))
+        tokens = tokens + self.language_attention(self.language_norm(tokens), cache.language, mask)
         x = _shift_scale(self.feed_forward_norm(tokens), m[6], m[7])
         return torch.addcmul(tokens, m[8], self.feed_forward(x))
 
@@ -159,7 +168,7 @@ class LastLayer(nn.Module):
 
 
 class FlowTime(nn.Module):
-    """Sines and cosines of the flow time, then a two-layer MLP."""
+    """Sinusoidal embedding of the flow time, then a two-layer MLP."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -190,8 +199,10 @@ class Decoder(nn.Module):
         self.language_position = nn.Parameter(torch.randn(1, config.language_tokens, config.width) * 0.02)
         self._initialise()
 
-    def remember(self, images: Tensor, language: Tensor, language_mask: Tensor | None = None) -> Memory:
-        """Keys and values of an observation, computed once and read at every flow step.
+    def encode_context(
+        self, images: Tensor, language: Tensor, language_mask: Tensor | None = None
+    ) -> KeyValueCache:
+        """Keys and values of an observation, computed once and used at every flow step.
 
         Args:
             images: projected image tokens, (B, N, D).
@@ -201,10 +212,10 @@ class Decoder(nn.Module):
         images = images + self.image_position[:, : images.shape[1]]
         language = language + self.language_position[:, : language.shape[1]]
         mask = None if language_mask is None else language_mask[:, None, None, :]
-        return Memory([block.remember(images, language) for block in self.each_block()], mask)
+        return KeyValueCache([block.encode_context(images, language) for block in self.each_block()], mask)
 
     def modulate(self, t: Tensor) -> Modulation:
-        """What flow times `t` (B,) do to every layer."""
+        """Modulation of every layer at flow times `t` (B,)."""
         time = F.silu(self.flow_time(t))  # (B, D)
         blocks = torch.stack([block.modulation(time) for block in self.each_block()])
         return Modulation(
@@ -212,20 +223,20 @@ class Decoder(nn.Module):
             _scales_to_factors(self.last.modulation(time).unflatten(-1, (2, self.config.width))),
         )
 
-    def forward(self, state: Tensor, chunk: Tensor, memory: Memory, modulation: Modulation) -> Tensor:
+    def forward(self, state: Tensor, chunk: Tensor, cache: KeyValueCache, modulation: Modulation) -> Tensor:
         """Velocity of the chunk, (B, H, 76).
 
         Args:
             state: encoded proprioception, (B, S, D).
             chunk: encoded noisy actions, (B, H, D).
-            memory: from `remember`.
+            cache: from `encode_context`.
             modulation: from `modulate`, for this flow time.
         """
         tokens = torch.cat([state, chunk], dim=1) + self.position  # (B, S+H, D)
-        save_memory = self.config.gradient_checkpointing and torch.is_grad_enabled()
-        for block, known, m in zip(self.blocks, memory.blocks, modulation.blocks, strict=True):
-            arguments = (tokens, known, memory.language_mask, m)
-            tokens = checkpoint(block, *arguments, use_reentrant=False) if save_memory else block(*arguments)
+        recompute = self.config.gradient_checkpointing and torch.is_grad_enabled()
+        for block, block_cache, m in zip(self.blocks, cache.blocks, modulation.blocks, strict=True):
+            arguments = (tokens, block_cache, cache.language_mask, m)
+            tokens = checkpoint(block, *arguments, use_reentrant=False) if recompute else block(*arguments)
         return self.last(tokens[:, -chunk.shape[1] :], modulation.last)
 
     def each_block(self) -> list[Block]:
@@ -246,7 +257,7 @@ class Decoder(nn.Module):
 
 
 def _scales_to_factors(modulation: Tensor) -> Tensor:
-    """Shifts, scales and gates in turn (..., M, D): each scale s becomes, in place, the factor 1 + s."""
+    """Shifts, scales and gates in turn, (..., M, D), with each scale s replaced in place by the factor 1 + s."""
     modulation[..., 1::3, :] += 1
     return modulation
 
@@ -256,7 +267,7 @@ def _shift_scale(x: Tensor, shift: Tensor, factor: Tensor) -> Tensor:
 
 
 def _waves(count: int, width: int) -> Tensor:
-    """Sines and cosines of positions 0..count-1, (1, count, width)."""
+    """Sinusoidal embeddings of positions 0..count-1, (1, count, width)."""
     half = width // 2
     rates = 10000.0 ** (-torch.arange(half) / half)
     angles = torch.arange(count)[:, None] * rates

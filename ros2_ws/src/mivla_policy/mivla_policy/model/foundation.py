@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from mivla_drivers.errors import DataError
 from mivla_policy.model.config import ModelConfig
-from mivla_policy.model.recorded import Recorded
+from mivla_policy.model.cuda_graph import CudaGraph
 from mivla_policy.model.tokenisers import require_images
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported: it must not ask a server
@@ -40,7 +40,7 @@ SOURCES = {
 class Standardise(nn.Module):
     """Pixels in 0..1 as an encoder was trained on: less the mean of each colour, over its spread.
 
-    The numbers lie on the device: copying them there at every call could not be recorded.
+    The numbers lie on the device: copying them there at every call cannot be captured in a CUDA graph.
     """
 
     mean: Tensor
@@ -64,7 +64,7 @@ class DinoSiglip(nn.Module):
         self.dinov2, self.siglip = dinov2, siglip
         self.dinov2_pixels = Standardise(DINOV2_MEAN, DINOV2_STD)
         self.siglip_pixels = Standardise(SIGLIP_MEAN, SIGLIP_STD)
-        self._recorded, self._views = Recorded(self._from_images), len(config.views)
+        self._graph, self._views = CudaGraph(self._from_images), len(config.views)
         self._size, self._grid, self._join = config.image_size, config.image_grid, config.vision_join
 
     @classmethod
@@ -99,8 +99,8 @@ class DinoSiglip(nn.Module):
         N is 2 g^2 where the tokens stand side by side (DINOv2's first), g^2 where the channels do.
         """
         pixels = torch.from_numpy(_letterboxed(images, self._size)).to(self.dinov2_pixels.mean.device)
-        # An observation is recorded. A data set's batches have many sizes, and keep the device busy as they are.
-        encode = self._recorded if len(images) <= self._views else self._from_images
+        # One observation runs as a CUDA graph; batches of a data set vary in size and keep the device busy anyway.
+        encode = self._graph if len(images) <= self._views else self._from_images
         return encode(pixels).cpu().numpy()
 
     def encode(self, pixels: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from mivla_policy.model.config import ModelConfig
-from mivla_policy.model.decoder import Decoder, Memory, Modulation
+from mivla_policy.model.decoder import Decoder, KeyValueCache, Modulation
 from mivla_policy.model.flow import euler, flow_loss, flow_times, noisy_chunk
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples as the model reads them; encoders are frozen, so images and instruction come as tokens.
+    """The model's inputs; encoders are frozen, so images and instruction come as tokens.
 
     Attributes:
         image_tokens: all views' tokens one after another in the configuration's order, (B, N, image_width).
@@ -39,24 +39,29 @@ class Batch:
         """The same samples on `device`, their numbers (not their masks) as `dtype`."""
 
         def move(value: Tensor | None) -> Tensor | None:
-            return None if value is None else moved(value, device, dtype)
+            return None if value is None else to_device(value, device, dtype)
 
         return Batch(**{field.name: move(getattr(self, field.name)) for field in fields(self)})  # type: ignore[arg-type]
 
 
-def moved(value: Tensor, device: torch.device | str, dtype: torch.dtype | None = None) -> Tensor:
-    """`value` on `device`, its numbers as `dtype`; it travels as it is stored, and nothing waits for it."""
+def to_device(value: Tensor, device: torch.device | str, dtype: torch.dtype | None = None) -> Tensor:
+    """`value` copied to `device` in its stored type, asynchronously, and converted to `dtype` there unless a mask."""
     if torch.device(device).type == "cuda" and not value.is_cuda:
-        value = value.pin_memory()  # from other memory, a copy waits for all that the device still has to do
-    there = value.to(device, non_blocking=True)
-    return there.to(dtype) if value.is_floating_point() else there
+        value = value.pin_memory()  # a copy from pageable memory would wait for the device
+    copied = value.to(device, non_blocking=True)
+    return copied.to(dtype) if value.is_floating_point() else copied
 
 
-class Known(NamedTuple):
-    """What is computed once an observation: state tokens (B, S, D), keys and values of all else."""
+class EncodedObservation(NamedTuple):
+    """What is computed once per observation.
+
+    Attributes:
+        state: tokens of the state, (B, S, D).
+        cache: keys and values of images and instruction.
+    """
 
     state: Tensor
-    memory: Memory
+    cache: KeyValueCache
 
 
 class Mivla(nn.Module):
@@ -77,7 +82,7 @@ class Mivla(nn.Module):
         self.action_projection = _mlp(inputs, width, layers=3)
         self.view_embedding = nn.Parameter(torch.zeros(len(config.views), 1, width))
         self.decoder = Decoder(config.decoder)
-        self._fixed: tuple[object, list[Modulation]] | None = None
+        self._modulations: tuple[object, list[Modulation]] | None = None
 
     def forward(self, batch: Batch) -> Tensor:
         """`loss` of a batch, under the name that wrappers for several processes call."""
@@ -107,28 +112,31 @@ class Mivla(nn.Module):
         config = self.config.decoder
         if noise is None:
             noise = batch.state.new_empty(len(batch.state), config.horizon, config.action_width).normal_()
-        known, modulations = self.encode(batch), self.modulations()
+        encoded, modulations = self.encode(batch), self.modulations()
         dtype, at_least_float32 = noise.dtype, torch.promote_types(noise.dtype, torch.float32)
 
         def velocity(chunk: Tensor, step: int) -> Tensor:
-            return self.velocity(batch, chunk.to(dtype), known, modulations[step]).to(at_least_float32)
+            return self.velocity(batch, chunk.to(dtype), encoded, modulations[step]).to(at_least_float32)
 
-        # The steps add up in float32: in bfloat16, each would round the whole chunk.
+        # Steps are summed in float32: in bfloat16, each would round the whole chunk.
         chunk = euler(velocity, noise.to(at_least_float32), self.config.flow_steps)
         return chunk * _rows(batch.action_mask, chunk)
 
-    def encode(self, batch: Batch) -> Known:
+    def encode(self, batch: Batch) -> EncodedObservation:
         """All that does not depend on the noisy chunk or the flow time."""
         state = self.state_projection(self._masked(batch.state[:, None], batch.state_mask))  # (B, 1, D)
         images = self.image_projection(batch.image_tokens)  # (B, N, D)
         images = images.unflatten(1, (len(self.config.views), -1)) + self.view_embedding
         language = self.language_projection(batch.language_tokens)  # (B, L, D)
-        return Known(state, self.decoder.remember(images.flatten(1, 2), language, batch.language_mask))
+        cache = self.decoder.encode_context(images.flatten(1, 2), language, batch.language_mask)
+        return EncodedObservation(state, cache)
 
-    def velocity(self, batch: Batch, chunk: Tensor, known: Known, modulation: Modulation) -> Tensor:
-        """Velocity (B, H, 76) of a noisy `chunk` (B, H, 76) under a flow time's `modulation`."""
+    def velocity(
+        self, batch: Batch, chunk: Tensor, encoded: EncodedObservation, modulation: Modulation
+    ) -> Tensor:
+        """Velocity (B, H, 76) of a noisy `chunk` (B, H, 76) at the flow time of `modulation`."""
         actions = self.action_projection(self._masked(chunk, batch.action_mask))  # (B, H, D)
-        return self.decoder(known.state, actions, known.memory, modulation)
+        return self.decoder(encoded.state, actions, encoded.cache, modulation)
 
     @torch.no_grad()
     def modulations(self) -> list[Modulation]:
@@ -137,14 +145,14 @@ class Mivla(nn.Module):
             p for name, p in self.decoder.named_parameters() if "modulation" in name or "flow_time" in name
         ]
         key = [(p.data_ptr(), p._version, p.device, p.dtype) for p in weights]
-        if self._fixed is None or self._fixed[0] != key:
+        if self._modulations is None or self._modulations[0] != key:
             steps = self.config.flow_steps
-            every = self.decoder.modulate(flow_times(steps, weights[0].device))
-            self._fixed = (
+            stacked = self.decoder.modulate(flow_times(steps, weights[0].device))
+            self._modulations = (
                 key,
-                [Modulation(every.blocks[:, i : i + 1], every.last[i : i + 1]) for i in range(steps)],
+                [Modulation(stacked.blocks[:, i : i + 1], stacked.last[i : i + 1]) for i in range(steps)],
             )
-        return self._fixed[1]
+        return self._modulations[1]
 
     def _masked(self, values: Tensor, mask: Tensor) -> Tensor:
         """`values` (B, T, 76) with invalid slots zero, with the mask beside them if configured."""

@@ -1,7 +1,7 @@
 """Tokenisers: what turns images and instructions into tokens, and how a configuration names one.
 
-They are frozen. Training computes their tokens once; the policy computes image tokens once an observation
-and language tokens once an instruction.
+They are frozen. Training computes their tokens once; the policy computes image tokens once per observation
+and language tokens once per instruction.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from torch import Tensor
 from mivla_drivers.errors import DataError
 from mivla_policy.model.mivla import Mivla
 
-OF_VIEWS = {"view_embedding": 0, "decoder.image_position": 1}
-"""Parameters with a part a view, and the axis that the parts lie on."""
+PER_VIEW = {"view_embedding": 0, "decoder.image_position": 1}
+"""Parameters with one part per view, and the axis along which the parts are concatenated."""
 
 
 def carry_over(base: Mivla, model: Mivla) -> None:
@@ -20,7 +20,7 @@ def carry_over(base: Mivla, model: Mivla) -> None:
     """
     weights = base.state_dict()
     carried = {
-        name: _by_view(name, own, weights[name], base, model) if name in OF_VIEWS else weights.get(name)
+        name: _by_view(name, own, weights[name], base, model) if name in PER_VIEW else weights.get(name)
         for name, own in model.state_dict().items()
     }
     for name, own in model.state_dict().items():
@@ -35,7 +35,7 @@ def carry_over(base: Mivla, model: Mivla) -> None:
 
 def _by_view(name: str, own: Tensor, found: Tensor, base: Mivla, model: Mivla) -> Tensor:
     """`own` with the parts of those views that `base` has too."""
-    axis, theirs = OF_VIEWS[name], base.config.views
+    axis, theirs = PER_VIEW[name], base.config.views
     parts = list(own.chunk(len(model.config.views), dim=axis))
     known = dict(zip(theirs, found.chunk(len(theirs), dim=axis), strict=True))
     return torch.cat(

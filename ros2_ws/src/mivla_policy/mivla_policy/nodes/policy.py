@@ -9,14 +9,13 @@ from typing import Any
 
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from mivla_drivers.contract import Camera, load_contract
+from mivla_drivers.contract import CameraConfig, load_contract
 from mivla_drivers.conversions import (
     diagnostic_message,
     image_array,
@@ -24,61 +23,79 @@ from mivla_drivers.conversions import (
     stamp_seconds,
     trajectory_message,
 )
-from mivla_drivers.errors import MivlaError
+from mivla_drivers.errors import DataError, MivlaError
+from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
-from mivla_drivers.observation import Observation
-from mivla_policy.observation import ObservationBuffer, ObservationMissing
-from mivla_policy.policy import load_policy
+from mivla_policy.planner import Planner
+from mivla_policy.policies import LoadOptions, load_policy, require_spec
+from mivla_policy.shipped_models import DEFAULT_POLICY
 
 IDLE_S = 0.01
-REFUSAL_SHOWN_S = 1.0
+
+
+def _require_device(device: str) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises:
+        DataError: it is none of PyTorch's names, or there is no such card.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DataError(f"expected cpu, cuda or cuda:N of this machine, got {device!r}: {error}") from None
+
+
+PARAMETERS = {
+    "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
+    "model": ParameterSpec(
+        DEFAULT_POLICY, "a policy's folder, the name of a shipped one, or BACKEND:WHERE", check=require_spec
+    ),
+    "seed": ParameterSpec(0, "of what is random in the policy", minimum=0),
+    "replan_steps": ParameterSpec(8, "policy periods from one plan to the next", minimum=1),
+    "threads": ParameterSpec(1, "of PyTorch and ONNX Runtime", minimum=1, maximum=256),
+    "device": ParameterSpec("cpu", "cpu, cuda or cuda:N", check=_require_device),
+}
 
 
 class PolicyNode(Node):
-    """Shell around `Policy`: a thread of its own denoises, the executor only files what arrives.
+    """ROS shell around `Planner`: a thread of its own plans, the executor only files what arrives.
 
-    An empty instruction pauses the policy. It plans again `replan_steps` policy periods after the
-    observation of the chunk before; between the two the driver plays that chunk.
+    It listens to the cameras that the policy looks through; others are none of its business.
     """
 
     def __init__(self) -> None:
         super().__init__("policy")
-        read_only = ParameterDescriptor(read_only=True)
-        for name, default in (
-            ("robot", "piper"),
-            ("model", ""),
-            ("replan_steps", 8),
-            ("threads", 1),
-            ("device", "cpu"),
-        ):
-            self.declare_parameter(name, default, read_only)
-        self._contract = load_contract(self._value("robot"))
-        torch.set_num_threads(self._value("threads"))  # the others belong to cameras and driver
-        self._policy = load_policy(
-            self._value("model"), self._contract, device=self._value("device"), threads=self._value("threads")
+        declare(self, PARAMETERS)
+        model, contract = self._value("model"), load_contract(self._value("robot"))
+        options = LoadOptions(device=self._value("device"), threads=self._value("threads"))
+        policy = load_policy(model, contract, options)
+        # After a whole chunk without another the driver has nothing to play.
+        longest = ParameterSpec(1, "", maximum=policy.horizon)
+        longest.require("replan_steps", self._value("replan_steps"))
+        self._contract = contract
+        self._planner = Planner(
+            policy, contract, self._value("replan_steps"), self._value("seed"), self._report_refusal
         )
-        self._buffer = ObservationBuffer(self._contract)
-        self._lock = threading.Lock()
-        self._waiting_for = ""  # why there is no observation to plan from
-        self._refusal, self._refused_at = "", -REFUSAL_SHOWN_S  # what was wrong with an input or an output
-        self._timing: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
         self._trajectory = self.create_publisher(JointTrajectory, "policy/joint_trajectory", 2)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.create_subscription(String, "instruction", self._on_instruction, latched)
+        self.create_subscription(
+            String, "instruction", lambda message: self._planner.instruct(message.data), latched
+        )
         self.create_subscription(JointState, "joint_states", self._on_joints, 10)
-        for camera in self._contract.cameras:
-            self.create_subscription(
-                Image,
-                f"{camera.topic}/image_raw",
-                lambda message, camera=camera: self._on_image(camera, message),
-                qos_profile_sensor_data,
-            )
-        self.create_timer(0.5, self._report)
+        for camera in contract.cameras:
+            if camera.view in policy.views:
+                self.create_subscription(
+                    Image,
+                    f"{camera.topic}/image_raw",
+                    lambda message, camera=camera: self._on_image(camera, message),
+                    qos_profile_sensor_data,
+                )
+        self.create_timer(0.5, self._publish_diagnostics)
         self._thread.start()
-        self.get_logger().info(f"policy ready: {self._value('model')}")
+        self.get_logger().info(f"policy ready: {model}, views {list(policy.views)}")
 
     def close(self) -> None:
         """End the policy's thread after the chunk under way."""
@@ -88,85 +105,40 @@ class PolicyNode(Node):
     def _value(self, name: str) -> Any:
         return self.get_parameter(name).value
 
-    def _on_instruction(self, message: String) -> None:
-        with self._lock:
-            self._buffer.instruction = message.data
-
     def _on_joints(self, message: JointState) -> None:
         try:
             joints = joint_vector(message, self._contract)
         except MivlaError as error:
-            self._complain(error)
+            self._planner.refuse(error, time.time())
             return
-        with self._lock:
-            self._buffer.push_joints(stamp_seconds(message.header.stamp), joints)
+        self._planner.push_joints(stamp_seconds(message.header.stamp), joints)
 
-    def _on_image(self, camera: Camera, message: Image) -> None:
+    def _on_image(self, camera: CameraConfig, message: Image) -> None:
         try:
             image = image_array(message, camera)
         except MivlaError as error:
-            self._complain(error)
+            self._planner.refuse(error, time.time())
             return
-        with self._lock:
-            self._buffer.push_image(camera.view, stamp_seconds(message.header.stamp), image)
+        self._planner.push_image(camera.view, stamp_seconds(message.header.stamp), image)
 
     def _run(self) -> None:
-        """The policy's thread: observe, denoise, publish, wait for the next time to plan."""
-        next_observation = 0.0
-        period = 1.0 / self._contract.policy_rate_hz
+        """The policy's thread: plan what is due, publish it."""
         while not self._stop.is_set():
-            observation = self._fresh_observation(next_observation)
-            if observation is None:
+            chunk = self._planner.plan(time.time())
+            if chunk is None:
                 self._stop.wait(IDLE_S)
                 continue
-            if self._plan(observation):
-                next_observation = observation.stamp + self._value("replan_steps") * period
-            else:
-                self._stop.wait(period)
-
-    def _fresh_observation(self, not_before: float) -> Observation | None:
-        try:
-            with self._lock:
-                observation = self._buffer.observe(time.time())
-        except ObservationMissing as error:
-            self._waiting_for = str(error)
-            return None
-        self._waiting_for = ""
-        return observation if observation.stamp >= not_before - 1e-3 else None
-
-    def _plan(self, observation: Observation) -> bool:
-        """Denoise one chunk and publish it; False where the policy refused its input or its own output."""
-        try:
-            chunk = self._policy.infer(observation)
-        except Exception as error:  # whatever a model does, its thread lives on to say so; the driver holds
-            self._complain(error)
-            return False
-        with self._lock:
-            paused = not self._buffer.instruction
-        if not paused:
             self._trajectory.publish(trajectory_message(chunk, self._contract))
-        self._timing = {
-            **self._policy.timing,
-            "observation_to_command_ms": 1000 * (time.time() - observation.stamp),
-        }
-        return True
+            self._planner.sent(chunk, time.time())
 
-    def _complain(self, error: Exception) -> None:
-        self._refusal = str(error) if isinstance(error, MivlaError) else repr(error)
-        self._refused_at = time.monotonic()
-        self.get_logger().warning(self._refusal, throttle_duration_sec=1.0)
+    def _report_refusal(self, text: str) -> None:
+        self.get_logger().warning(text, throttle_duration_sec=1.0)
 
-    def _report(self) -> None:
-        # A refused input is why one is missing, so it is told before the waiting that follows from it.
-        refused = time.monotonic() - self._refused_at < REFUSAL_SHOWN_S
-        problem = self._refusal if refused else self._waiting_for
-        level = "warn" if problem else "ok"
-        values = {name: f"{value:.1f}" for name, value in self._timing.items()}
-        robot = self._contract.robot
-        text = problem or "running"
-        self._diagnostics.publish(
-            diagnostic_message(f"{robot}/policy", level, text, values, time.time(), robot)
-        )
+    def _publish_diagnostics(self) -> None:
+        now, name = time.time(), self.get_fully_qualified_name().lstrip("/")
+        level, text, timing = self._planner.status(now)
+        values = {name: f"{value:.1f}" for name, value in timing.items()}
+        self._diagnostics.publish(diagnostic_message(name, level, text, values, now, self._contract.robot))
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mivla_drivers.contract import RobotContract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import DataError
 from mivla_drivers.observation import Observation
 from mivla_drivers.policy import Policy
@@ -15,7 +16,6 @@ from mivla_drivers.simulation.expert import JointPlan
 from mivla_drivers.simulation.task import Task
 from mivla_drivers.simulation.tasks import load_task
 from mivla_drivers.simulation.world.base_scene import BaseScene
-from mivla_drivers.trajectory import ActionChunk
 
 HORIZON = 16
 
@@ -36,6 +36,7 @@ class ScriptedPolicy:
         self.timing: dict[str, float] = {}  # nothing that is worth measuring
         self._expert = task.expert(contract)
         self._scene = scene
+        self.horizon = horizon
         self._ahead = np.arange(1, horizon + 1) / contract.policy_rate_hz
         self.reset(0)
 

@@ -26,7 +26,7 @@ from mivla_policy.action_space import (
 )
 
 CAMERAS = {"front": "head_camera", "left_wrist": "left_camera", "right_wrist": "right_camera"}
-"""RoboTwin's camera a view."""
+"""RoboTwin's camera of each view."""
 QPOS_SIZE, ENDPOSE_SIZE, EE_SIZE = 14, 7, 16
 GRIPPER_OPENING_M = 0.07  # of a wide open gripper
 GRASP_AXES = GraspAxes(approach="x", opening="y")

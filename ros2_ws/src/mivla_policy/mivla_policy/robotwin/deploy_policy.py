@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
 
-from mivla_drivers.contract import RobotContract
+from mivla_drivers.contract import RobotContract, load_contract
+from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import ContractError, DataError
 from mivla_drivers.observation import Observation
 from mivla_drivers.policy import Policy
-from mivla_drivers.trajectory import ActionChunk
 from mivla_policy.action_space import END_EFFECTORS, ROBOT_JOINTS, from_unified, to_unified
+from mivla_policy.policies import LoadOptions, load_policy
 from mivla_policy.robotwin.conventions import (
     CAMERAS,
     ENDPOSE_SIZE,
@@ -54,7 +56,7 @@ class RobotwinModel:
 
     Raises:
         ContractError: the contract's joints are not the 14 of two arms, its end effectors are not both
-            observed, or a view is not RoboTwin's.
+            observed, or the policy has a view that is not RoboTwin's.
         DataError: the action type is unknown, or steps is below 1.
     """
 
@@ -72,10 +74,10 @@ class RobotwinModel:
                 f"{self.contract.robot}: end_effectors: expected observed ones, as RoboTwin's demonstrations "
                 f"have them, found {self.contract.arms[0].end_effector_link!r} of a URDF"
             )
-        unknown = [camera.view for camera in self.contract.cameras if camera.view not in CAMERAS]
+        unknown = [view for view in self.policy.views if view not in CAMERAS]
         if unknown:
             raise ContractError(
-                f"{self.contract.robot}: cameras: expected views of {list(CAMERAS)}, found {unknown}"
+                f"{self.contract.robot}: policy: expected views of {list(CAMERAS)}, found {unknown}"
             )
         if self.action_type not in ("qpos", "ee"):
             raise DataError(f"action_type: expected qpos or ee, found {self.action_type!r}")
@@ -88,22 +90,23 @@ def get_model(usr_args: Mapping[str, Any]) -> RobotwinModel:
 
     Raises:
         DataError, ContractError: no checkpoint is given, it is not complete, or not of two arms.
+        PolicyError: `checkpoint` names an unknown backend.
     """
-    folder = usr_args.get("checkpoint")
-    if not folder:
+    spec = usr_args.get("checkpoint")
+    if not spec:
         raise DataError("checkpoint: expected a policy's folder, found none; set it in deploy_policy.yml")
     # Imported here, so that reading RoboTwin's data needs no torch.
-    from mivla_policy.policy import load_policy
+    from mivla_policy.policy_folder import read_contract
 
-    seed = int(usr_args.get("seed") or 0)
-    policy = load_policy(
-        folder,
-        seed=seed,
-        backend=usr_args.get("backend") or "torch",
-        device=usr_args.get("device") or "cpu",
+    robot = usr_args.get("robot")
+    contract = load_contract(robot) if robot else read_contract(Path(spec))
+    options = LoadOptions(
+        device=usr_args.get("device") or "cpu", image_encoder=usr_args.get("backend") or "torch"
     )
+    policy = load_policy(spec, contract, options)
     action_type: ActionType = usr_args.get("action_type") or "qpos"
-    return RobotwinModel(policy, policy.contract, action_type, int(usr_args.get("steps") or 8), seed)
+    steps, seed = int(usr_args.get("steps") or 8), int(usr_args.get("seed") or 0)
+    return RobotwinModel(policy, contract, action_type, steps, seed)
 
 
 def eval(TASK_ENV: TaskEnv, model: RobotwinModel, observation: dict[str, Any]) -> None:
@@ -114,7 +117,8 @@ def eval(TASK_ENV: TaskEnv, model: RobotwinModel, observation: dict[str, Any]) -
     """
     instruction = TASK_ENV.get_instruction()
     stamp = TASK_ENV.take_action_cnt / model.contract.policy_rate_hz
-    chunk = model.policy.infer(encode_obs(observation, instruction, model.contract, stamp))
+    seen = encode_obs(observation, instruction, model.contract, model.policy.views, stamp)
+    chunk = model.policy.infer(seen)
     for action in chunk_actions(chunk, model.contract, model.action_type)[: model.steps]:
         TASK_ENV.take_action(action, action_type=model.action_type)
         if TASK_ENV.eval_success or TASK_ENV.take_action_cnt >= TASK_ENV.step_lim:
@@ -129,16 +133,20 @@ def reset_model(model: RobotwinModel) -> None:
 
 
 def encode_obs(
-    observation: Mapping[str, Any], instruction: str, contract: RobotContract, stamp: float
+    observation: Mapping[str, Any],
+    instruction: str,
+    contract: RobotContract,
+    views: Sequence[str],
+    stamp: float,
 ) -> Observation:
-    """The policy's observation at `stamp` [s]: images of the contract's size, joints and end effectors in its order.
+    """The policy's observation at `stamp` [s]: its views in the contract's size, joints and end effectors in its order.
 
     Raises:
         DataError: a camera, the joint vector or an end pose is missing or has another shape.
     """
     cameras = observation.get("observation", {})
     images = {}
-    for camera in contract.cameras:
+    for camera in (camera for camera in contract.cameras if camera.view in views):
         name = CAMERAS[camera.view]
         image = np.asarray(cameras.get(name, {}).get("rgb"))
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:

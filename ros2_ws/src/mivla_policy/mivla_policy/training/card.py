@@ -30,7 +30,11 @@ def machine() -> str:
 def _lines(name: str, model: Mivla, contract: RobotContract, about: dict[str, Any]) -> list[str]:
     config, training, result = model.config, about["training"], about["result"]
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
-    cameras = ", ".join(f"{c.view} {c.width}x{c.height} at {c.rate_hz:g} Hz" for c in contract.cameras)
+    cameras = ", ".join(
+        f"{c.view} {c.width}x{c.height} at {c.rate_hz:g} Hz"
+        for c in contract.cameras
+        if c.view in config.views
+    )
     averaged = ", before averaging the weights" if "average_decay" in training else ""
     lines = [
         f"# {name}",
@@ -41,9 +45,9 @@ def _lines(name: str, model: Mivla, contract: RobotContract, about: dict[str, An
         "| | |",
         "|---|---|",
         f"| cameras | {cameras} |",
-        f"| image tokens | {config.image_tokeniser}, frozen, {config.tokens_per_view} a view |",
+        f"| image tokens | {config.image_tokeniser}, frozen, {config.tokens_per_view} per view |",
         f"| language tokens | {config.language_tokeniser}, frozen |",
-        f"| data | {about['data']}: {result['episodes']} episodes, {result['frames']} frames |",
+        f"| data | {about['data']}: {result['episodes']} episodes, {result['frames']} frames{_unused(result)} |",
         f"| optimiser | AdamW, {training['steps']} steps of {training['batch_size']}, "
         f"learning rate {training['learning_rate']:g}, weight decay {training['weight_decay']:g} |",
         f"| loss at the end | {result['loss']:.4f} (mean of the log's last 20 rows{averaged}) |",
@@ -57,6 +61,11 @@ def _lines(name: str, model: Mivla, contract: RobotContract, about: dict[str, An
         lines += ["", *_origin(base)]
         base = base.get("base")
     return [*lines, "", "![loss](loss.png)"]
+
+
+def _unused(result: dict[str, Any]) -> str:
+    views = result.get("unused_views")
+    return f"; images of {', '.join(views)} not used" if views else ""
 
 
 def _origin(base: dict[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
     mivla import-hrdt pytorch_model.bin --weights ENCODERS --out models/hrdt
     mivla finetune --base models/hrdt ...
 
-Its state and action layers are untrained, so `load_policy` refuses to drive a robot with it.
+Its state and action layers are untrained, so it is refused where it is to drive a robot.
 """
 
 from __future__ import annotations

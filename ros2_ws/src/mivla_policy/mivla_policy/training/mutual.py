@@ -25,16 +25,16 @@ from mivla_drivers.errors import DataError
 from mivla_policy.action_space import ACTION_DIMENSIONS, HUMAN
 from mivla_policy.data.mutual_frames import FROM_HUMAN, FROM_ROBOT, MutualFrames
 from mivla_policy.model.flow import noisy_chunk
-from mivla_policy.model.mivla import Batch, Mivla, moved
+from mivla_policy.model.mivla import Batch, Mivla, to_device
 from mivla_policy.normalisation import Statistics
 
-TERMS = {
+OBJECTIVES = {
     "robot_only": ((FROM_ROBOT, "robot"),),
     "human_only": ((FROM_HUMAN, "hand"),),
     "h2r": ((FROM_HUMAN, "hand"), (FROM_HUMAN, "robot")),
     "h2r+r2h": ((FROM_HUMAN, "hand"), (FROM_HUMAN, "robot"), (FROM_ROBOT, "robot"), (FROM_ROBOT, "hand")),
 }
-"""Whose samples and which slots an objective counts: fine-tuning on one robot, and the rows of Table 3."""
+"""Each objective's loss terms, as (embodiment of the samples, slots): fine-tuning on one robot, then Table 3's rows."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class MutualConfig:
 
     Attributes:
         steps: optimiser steps.
-        batch_size: samples of one process a step; the paper's 4 GPUs make 128.
+        batch_size: samples per process and step; the paper's 4 GPUs make 128.
         learning_rate, weight_decay, betas: AdamW's.
         warmup_steps: linear warm-up to a constant rate.
         gradient_clip: largest norm of the gradient.
-        objective: one of TERMS.
+        objective: one of OBJECTIVES.
         precision: "bf16" or "float32"; weights and optimiser are float32 in both.
         seed: of weights, order of samples and noise.
         log_every, save_every: steps between rows of the log, and between checkpoints.
@@ -67,8 +67,8 @@ class MutualConfig:
     save_every: int = 5000
 
     def __post_init__(self) -> None:
-        if self.objective not in TERMS:
-            raise DataError(f"objective: expected one of {sorted(TERMS)}, got {self.objective!r}")
+        if self.objective not in OBJECTIVES:
+            raise DataError(f"objective: expected one of {sorted(OBJECTIVES)}, got {self.objective!r}")
         if self.precision not in ("bf16", "float32"):
             raise DataError(f"precision: expected bf16 or float32, got {self.precision!r}")
 
@@ -78,7 +78,7 @@ class MutualConfig:
 
 
 def slot_weights(source: np.ndarray, mask: np.ndarray, objective: str) -> np.ndarray:
-    """What each slot of each sample counts in the loss of a whole batch.
+    """Weight of each slot of each sample in the loss of a whole batch.
 
     Args:
         source: FROM_ROBOT or FROM_HUMAN, shape (B,).
@@ -91,7 +91,7 @@ def slot_weights(source: np.ndarray, mask: np.ndarray, objective: str) -> np.nda
     hand[HUMAN] = True
     slots = {"hand": hand, "robot": ~hand}
     weights = np.zeros(mask.shape)
-    for embodiment, part in TERMS[objective]:
+    for embodiment, part in OBJECTIVES[objective]:
         counted = mask & slots[part] & (source == embodiment)[:, None]
         known = counted.sum(axis=1, keepdims=True)
         samples = max(1, int((known > 0).sum()))
@@ -99,17 +99,26 @@ def slot_weights(source: np.ndarray, mask: np.ndarray, objective: str) -> np.nda
     return weights.astype(np.float32)
 
 
-class Draw(NamedTuple):
-    """One process's share of a batch: samples, noise (B, H, 76), flow times (B,) and slot weights (B, 76)."""
+class TrainingBatch(NamedTuple):
+    """One process's share of a training step's batch.
 
-    batch: Batch
+    Attributes:
+        inputs: of the model, B samples.
+        noise: (B, H, 76).
+        t: flow times, (B,).
+        weights: of each slot of each sample in the loss, (B, 76).
+    """
+
+    inputs: Batch
     noise: Tensor
     t: Tensor
     weights: Tensor
 
-    def to(self, device: torch.device) -> Draw:
+    def to(self, device: torch.device) -> TrainingBatch:
         """The same on `device`, all numbers float32."""
-        return Draw(self.batch.to(device, torch.float32), *(moved(value, device) for value in self[1:]))
+        return TrainingBatch(
+            self.inputs.to(device, torch.float32), *(to_device(value, device) for value in self[1:])
+        )
 
 
 class MutualObjective(nn.Module):
@@ -120,7 +129,7 @@ class MutualObjective(nn.Module):
         self.model = model
 
     def forward(self, batch: Batch, noise: Tensor, t: Tensor, weights: Tensor) -> Tensor:
-        """This share's part of the loss, a float32 scalar; the parts of all processes add up to L."""
+        """This process's part of the loss, a float32 scalar; the parts of all processes add up to L."""
         actions = batch.actions
         if actions is None:
             raise ValueError("batch.actions: expected the chunks to learn, got None")
@@ -150,13 +159,13 @@ class MutualSampler:
     ) -> None:
         self._frames, self._statistics, self._config = frames, statistics, config
         self._rank, self._count = share
-        embodiments = [embodiment for embodiment, _ in TERMS[config.objective]]
+        embodiments = [embodiment for embodiment, _ in OBJECTIVES[config.objective]]
         self._rows = np.flatnonzero(np.isin(frames.source, embodiments))
         if not len(self._rows):
             whose = "robot" if config.objective == "robot_only" else "human"
             raise DataError(f"objective {config.objective}: expected {whose} demonstrations, found none")
 
-    def draw(self, step: int) -> Draw:
+    def batch(self, step: int) -> TrainingBatch:
         """This process's share of the batch of `step`; image tokens are float16, as they are stored, until `to`."""
         frames, config = self._frames, self._config
         rng = np.random.default_rng([config.seed, step])
@@ -177,7 +186,7 @@ class MutualSampler:
             action_mask=torch.from_numpy(weights[own] > 0),
             actions=_tensor(self._statistics.normalise_action(frames.actions[mine])),  # (B, H, 76)
         )
-        return Draw(batch, noise, t, torch.from_numpy(weights[own]))
+        return TrainingBatch(batch, noise, t, torch.from_numpy(weights[own]))
 
     def _noise(self, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor]:
         model = self._frames.config

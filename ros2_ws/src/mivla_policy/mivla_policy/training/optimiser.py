@@ -9,7 +9,7 @@ from torch import nn
 def adamw(
     model: nn.Module, learning_rate: float, weight_decay: float, betas: tuple[float, float]
 ) -> torch.optim.AdamW:
-    """AdamW that lets matrices decay, and leaves biases and norms as they are; one kernel a step on CUDA."""
+    """AdamW that lets matrices decay, and leaves biases and norms as they are; one kernel per step on CUDA."""
     parameters = list(model.parameters())
     decayed = [p for p in parameters if p.dim() >= 2]
     plain = [p for p in parameters if p.dim() < 2]

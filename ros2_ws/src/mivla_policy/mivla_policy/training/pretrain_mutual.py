@@ -6,7 +6,7 @@
         -m mivla_policy.training.pretrain_mutual --device cuda --sharding fsdp ...
 
 The frames come from mivla_policy.data.encode_mutual. Stop it and start it again: it goes on at its newest
-checkpoint, also with another number of processes as long as all together draw as many samples a step.
+checkpoint, also with another number of processes as long as all together sample as many frames per step.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from mivla_policy.training import sharded
 from mivla_policy.training.card import machine, write_card
 from mivla_policy.training.curve import draw_loss
 from mivla_policy.training.encoders import carry_encoders, require_encoders
-from mivla_policy.training.mutual import TERMS, MutualConfig, MutualObjective, MutualSampler
+from mivla_policy.training.mutual import OBJECTIVES, MutualConfig, MutualObjective, MutualSampler
 from mivla_policy.training.optimiser import adamw
-from mivla_policy.training.processes import ENGINES, Processes, distributed, joined, launch
+from mivla_policy.training.processes import ENGINES, Processes, distributed, launch, process_group
 
 MODULE = "mivla_policy.training.pretrain_mutual"
 REFUSED = 2
@@ -72,7 +72,7 @@ def pretrain(
 
     # Data: this process's share of every batch.
     statistics = statistics_of(frames)
-    sampler = MutualSampler(frames, statistics, config, (processes.rank, processes.count))
+    sampler = MutualSampler(frames, statistics, config, (processes.rank, processes.world_size))
 
     # Model: the same random weights in every process, then wrapped or cut among them.
     torch.manual_seed(config.seed)
@@ -89,31 +89,31 @@ def pretrain(
     began = time.monotonic() - progress.seconds
 
     with ThreadPoolExecutor(max_workers=1) as reader:  # reads the next batch while this one is computed
-        waiting = reader.submit(sampler.draw, progress.step)
+        pending = reader.submit(sampler.batch, progress.step)
         for step in _steps(progress.step, config.steps, processes):
-            draw = waiting.result().to(device)
-            waiting = reader.submit(sampler.draw, step + 1)
+            batch = pending.result().to(device)
+            pending = reader.submit(sampler.batch, step + 1)
             for group in optimiser.param_groups:
                 group["lr"] = config.rate(step)
 
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                loss = trained(*draw)
+                loss = trained(*batch)
             optimiser.zero_grad(set_to_none=True)
             # Gradients are averaged over processes, but the shares of the loss add up.
-            (loss * processes.count).backward()
+            (loss * processes.world_size).backward()
             nn.utils.clip_grad_norm_(trained.parameters(), config.gradient_clip)
             optimiser.step()
 
             progress.step = step + 1
             if step % config.log_every == 0:
-                progress.log.append((step, processes.total(loss), config.rate(step)))
+                progress.log.append((step, processes.sum(loss), config.rate(step)))
             progress.seconds = time.monotonic() - began
             if progress.step % config.save_every == 0 or progress.step == config.steps:
                 sharded.save(out, trained, optimiser, progress, recipe, processes)
 
     # Result: a policy's folder, which `mivla finetune --base` takes.
-    weights = sharded.whole_weights(trained)
-    if processes.first:
+    weights = sharded.full_state_dict(trained)
+    if processes.is_main:
         model = Mivla(frames.config)
         model.load_state_dict(weights)
         about = _about(frames, config, progress, processes)
@@ -123,12 +123,12 @@ def pretrain(
         save_policy(out, model, contract, statistics, about, dtype=torch.float32)
         write_card(out, model, contract, about)
         draw_loss(progress.log, out / "loss.png", f"{out.name}: {config.objective}, {len(frames)} frames")
-    processes.wait()
+    processes.barrier()
     return progress
 
 
 def _steps(start: int, end: int, processes: Processes) -> Any:
-    silent = {} if processes.first else {"disable": True}  # otherwise TQDM_DISABLE decides
+    silent = {} if processes.is_main else {"disable": True}  # otherwise TQDM_DISABLE decides
     return trange(start, end, initial=start, total=end, unit="step", mininterval=2, **silent)
 
 
@@ -140,7 +140,7 @@ def _about(
         "data": f"mutual imitation, objective {config.objective}, "
         f"{int(np.sum(frames.source == 1))} human and {int(np.sum(frames.source == 0))} robot frames",
         "command": f"python -m {MODULE} --objective {config.objective} --steps {config.steps}",
-        "training": {**asdict(config), "processes": processes.count},
+        "training": {**asdict(config), "processes": processes.world_size},
         "result": {
             "episodes": frames.demonstrations,
             "frames": len(frames),
@@ -167,7 +167,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     add("--processes", type=int, default=1, help="start so many on this machine (%(default)s)")
     add("--sharding", choices=ENGINES, default="ddp", help="of several processes (%(default)s)")
     add("--gradient-checkpointing", action="store_true", help="less memory, a third more time")
-    add("--objective", choices=sorted(TERMS), default=recipe.objective, help="(%(default)s)")
+    add("--objective", choices=sorted(OBJECTIVES), default=recipe.objective, help="(%(default)s)")
     add("--precision", choices=("bf16", "float32"), help="(bf16 on cuda, float32 on cpu)")
     add("--batch-size", type=int, default=recipe.batch_size, help="of one process (%(default)s)")
     add("--learning-rate", type=float, default=recipe.learning_rate, help="(%(default)s)")
@@ -199,14 +199,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         frames = MutualFrames.load(args.frames)
         if args.gradient_checkpointing:
             frames = replace(frames, config=with_decoder(frames.config, gradient_checkpointing=True))
-        with joined(args.device) as processes:
+        with process_group(args.device) as processes:
             progress = pretrain(
                 frames, config, args.out, processes, args.sharding, args.robot, args.base, args.weights
             )
     except MivlaError as error:
         print(f"mivla: {error}", file=sys.stderr)
         return REFUSED
-    if processes.first and progress.log:
+    if processes.is_main and progress.log:
         print(f"{args.out}: step {progress.step}, {progress.seconds:.0f} s, loss {progress.log[-1][1]:.4f}")
     return 0
 

@@ -22,39 +22,39 @@ from mivla_policy.model.decoder import Block
 from mivla_policy.training.mutual import MutualObjective
 
 ENGINES = ("ddp", "fsdp")
-STORE_VARIABLE = "MIVLA_STORE"  # a file through which the processes of one machine find each other
+STORE_VARIABLE = "MIVLA_STORE"  # the rendezvous file of the processes of one machine
 LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among `count`, and the device it trains on."""
+    """This process among `world_size`, and the device it trains on."""
 
     rank: int
-    count: int
+    world_size: int
     device: torch.device
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes what is written once."""
         return self.rank == 0
 
-    def total(self, value: Tensor) -> float:
+    def sum(self, value: Tensor) -> float:
         """Sum of a scalar over all processes."""
         summed = value.detach().clone()
-        if self.count > 1:
+        if self.world_size > 1:
             dist.all_reduce(summed)
         return summed.item()
 
-    def wait(self) -> None:
-        """Until all processes are here."""
-        if self.count > 1:
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+        if self.world_size > 1:
             dist.barrier()
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
-    """The processes that torchrun, or `launch`, started; one alone where nobody did.
+def process_group(device: str) -> Iterator[Processes]:
+    """The process group that torchrun, or `launch`, started; a single process where neither did.
 
     Args:
         device: "cpu" or "cuda"; each process of a machine takes a GPU of its own.
@@ -132,11 +132,11 @@ def distributed(objective: MutualObjective, engine: str, processes: Processes, p
     """
     if engine not in ENGINES:
         raise DataError(f"engine: expected one of {ENGINES}, got {engine!r}")
-    if processes.count == 1:
+    if processes.world_size == 1:
         return objective
     if engine == "ddp":
         return DistributedDataParallel(objective)
-    mesh = init_device_mesh(processes.device.type, (processes.count,))
+    mesh = init_device_mesh(processes.device.type, (processes.world_size,))
     # Inputs stay float32 (flow times would lose digits); autocast makes bf16 of them where it is harmless.
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if precision == "bf16" else None,
@@ -148,6 +148,6 @@ def distributed(objective: MutualObjective, engine: str, processes: Processes, p
         # Modulations are a third of the weights and are computed before the blocks run: a unit of their own.
         fully_shard(block.modulation, mesh=mesh, mp_policy=policy)
         fully_shard(block, mesh=mesh, mp_policy=policy)
-        register_fsdp_forward_method(block, "remember")
+        register_fsdp_forward_method(block, "encode_context")
     fully_shard(objective, mesh=mesh, mp_policy=policy)
     return objective

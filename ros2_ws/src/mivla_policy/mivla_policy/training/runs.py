@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,19 @@ import numpy as np
 import torch
 
 from mivla_drivers.contract import RobotContract, load_contract, require_same_contract
+from mivla_drivers.errors import ContractError
 from mivla_drivers.recording.reader import read_dataset
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
 from mivla_policy.checkpoint import load_policy_folder, save_policy
 from mivla_policy.data.encoded import EncodedFrames, EpisodeFrames, encode_episodes
 from mivla_policy.data.generate import FIRST_SEED, HARD_SHARE, generate
 from mivla_policy.data.sources import generated_episodes, recorded_episodes
-from mivla_policy.model.config import ModelConfig, mivla_small
+from mivla_policy.model.config import ModelConfig, mivla_small, with_views
 from mivla_policy.model.mivla import Mivla
+from mivla_policy.model.precision import precision
 from mivla_policy.model.tokenisers import image_tokeniser, language_tokeniser
+from mivla_policy.model.transfer import carry_over
 from mivla_policy.normalisation import Statistics
-from mivla_policy.policy import precision
 from mivla_policy.recipe import require_another_folder
 from mivla_policy.training.card import machine, write_card
 from mivla_policy.training.curve import draw_loss
@@ -32,12 +34,19 @@ from mivla_policy.training.train import FrameSampler, TrainConfig, TrainResult, 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run came to, for the operator and the model card."""
+    """What a run came to, for the operator and the model card.
+
+    Attributes:
+        views: of the cameras that the policy looks through.
+        unused_views: of the data's other cameras.
+    """
 
     episodes: int
     frames: int
     seconds: float
     loss: float
+    views: tuple[str, ...]
+    unused_views: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ def pretrain(
 
     Raises:
         DataError: `out` is `base`, or holds what is left of another run.
+        ContractError: `base` is of another robot, or looks through other views.
     """
     require_another_folder(out, base)
     contract = load_contract(robot)
@@ -97,6 +107,11 @@ def pretrain(
         statistics = _statistics(frames)
     else:
         checkpoint = load_policy_folder(base, contract)
+        if checkpoint.model.config.views != model_config.views:
+            raise ContractError(
+                f"{base}: views: expected {list(model_config.views)}, as {robot} has cameras, "
+                f"found {list(checkpoint.model.config.views)}"
+            )
         model, statistics = checkpoint.model.requires_grad_(True), checkpoint.statistics
         made_from["base"] = digest_of_policy(base)
         rate = f"--learning-rate {config.learning_rate:g}"
@@ -106,25 +121,35 @@ def pretrain(
     return _finish(run, result, contract, statistics, episodes - failed, len(frames), extra)
 
 
-def finetune(data: Path, base: Path, out: Path, config: TrainConfig, device: str) -> RunSummary:
+def finetune(
+    data: Path, base: Path, out: Path, config: TrainConfig, device: str, views: Sequence[str] | None = None
+) -> RunSummary:
     """Fine-tune the policy of `base` on the recordings in `data`, write the result to `out`, encoders with it.
 
     The base's statistics stay, but where its action layers were never trained the recordings' take their place.
 
+    Args:
+        views: that the policy looks through, by default its base's; a view that the base has not is learned
+            anew. The recordings may have more cameras, whose images are not used.
+
     Raises:
         DataError: `data` holds no usable recording, `base` lacks an encoder, `out` is `base`, or holds what is
             left of another run.
-        ContractError: the recordings are of another robot than the base policy's.
+        ContractError: the recordings are of another robot than the base policy's, or lack a view.
     """
     require_another_folder(out, base)
     checkpoint = load_policy_folder(base)
-    contract, model = checkpoint.contract, checkpoint.model
-    require_encoders(model.config, base)
-    recordings = read_dataset(data)
-    require_same_contract(contract, recordings[0].contract, where=str(data))
+    require_encoders(checkpoint.model.config, base)
+    model = _with_views(checkpoint.model, views, config.seed)
+    views = model.config.views
+    recordings = read_dataset(data, views)
+    contract = recordings[0].contract
+    _require_views(contract, views, data)
+    shared = [view for view in views if view in checkpoint.model.config.views]
+    require_same_contract(checkpoint.contract, contract, where=str(data), views=shared)
     made_from = {"data": digest_of_recordings(recordings), "base": digest_of_policy(base)}
     run = Run(config, out, device, made_from, base)
-    episodes = recorded_episodes(recordings, contract, model.config.decoder.horizon)
+    episodes = recorded_episodes(recordings, contract, model.config.decoder.horizon, views)
     frames = _encoded(run, model.config, episodes, contract, data / "encoded")
     statistics = _statistics(frames) if checkpoint.untrained else checkpoint.statistics
     result = _train(run, model.requires_grad_(True), frames, statistics)
@@ -132,10 +157,28 @@ def finetune(data: Path, base: Path, out: Path, config: TrainConfig, device: str
     extra = {
         "data": f"{len(recordings)} demonstrations recorded through ROS and CAN",
         "command": f"mivla finetune --data {data} --base {base} --steps {config.steps} "
-        f"--learning-rate {config.learning_rate:g}",
+        f"--learning-rate {config.learning_rate:g} --views {' '.join(views)}",
         "base": checkpoint.extra,
     }
-    return _finish(run, result, contract, statistics, len(recordings), len(frames), extra)
+    seen = {view for episode in recordings for view in episode.cameras}
+    unused = tuple(sorted(seen - set(views)))
+    return _finish(run, result, contract, statistics, len(recordings), len(frames), extra, unused)
+
+
+def _with_views(base: Mivla, views: Sequence[str] | None, seed: int) -> Mivla:
+    """`base`, or where other views are asked for a model that looks through them with the weights of `base`."""
+    if views is None or tuple(views) == base.config.views:
+        return base
+    torch.manual_seed(seed)
+    model = Mivla(with_views(base.config, views))
+    carry_over(base, model)
+    return model
+
+
+def _require_views(contract: RobotContract, views: Sequence[str], data: Path) -> None:
+    found = [camera.view for camera in contract.cameras]
+    if not set(views) <= set(found):
+        raise ContractError(f"{data}: cameras: expected views {list(views)}, found {found}")
 
 
 def language_tokens(
@@ -155,9 +198,8 @@ def _encoded(
 ) -> EncodedFrames:
     """Frames encoded as the policy will encode them; the encoder's memory is free again afterwards."""
     dtype = precision(config, run.device)
-    encode_episodes(
-        episodes, contract, image_tokeniser(config, run.base, device=run.device, dtype=dtype), folder
-    )
+    tokeniser = image_tokeniser(config, run.base, device=run.device, dtype=dtype)
+    encode_episodes(episodes, contract, tokeniser, folder, config.views)
     return EncodedFrames.load(folder)
 
 
@@ -168,7 +210,8 @@ def _statistics(frames: EncodedFrames) -> Statistics:
 def _train(run: Run, model: Mivla, frames: EncodedFrames, statistics: Statistics) -> TrainResult:
     language = language_tokens(model.config, frames.instructions, run.base, run.device)
     sampler = FrameSampler(frames, statistics, language, run.device)
-    return train(model, sampler, run.config, run.out, run.device, run.made_from)
+    made_from = {**run.made_from, "views": " ".join(model.config.views)}
+    return train(model, sampler, run.config, run.out, run.device, made_from)
 
 
 def _finish(
@@ -179,9 +222,11 @@ def _finish(
     episodes: int,
     frames: int,
     extra: dict[str, Any],
+    unused_views: tuple[str, ...] = (),
 ) -> RunSummary:
     loss = float(np.mean([row[1] for row in result.log[-20:]])) if result.log else float("nan")
-    summary = RunSummary(episodes, frames, result.seconds, loss)
+    views = result.model.config.views
+    summary = RunSummary(episodes, frames, result.seconds, loss, views, unused_views)
     about = {**extra, "made_from": run.made_from, "training": asdict(run.config), "result": asdict(summary)}
     about["machine"] = machine()
     save_policy(run.out, result.model, contract, statistics, about)

@@ -30,10 +30,17 @@ from mivla_policy.training.mutual import MutualConfig
 from mivla_policy.training.processes import Processes
 
 FOLDER, PROGRESS = "checkpoints", "progress.json"
-KEPT = 2
-FREE = ("steps", "batch_size", "log_every", "save_every")  # may differ between a run and its continuation
+CHECKPOINTS_KEPT = 2
+MAY_CHANGE_ON_RESUME = (
+    "steps",
+    "batch_size",
+    "log_every",
+    "save_every",
+)
 PREFIX = "model."  # of a model's names inside its objective
-LONELY = "torch.distributed is disabled"  # a warning; one process without a group is what a small run is
+SINGLE_PROCESS_WARNING = (
+    "torch.distributed is disabled"  # of PyTorch; a small run is one process without a group
+)
 
 
 @dataclass
@@ -52,8 +59,8 @@ def recipe_of(config: MutualConfig, processes: Processes, frames: str, base: Pat
         frames: the digest of the data.
         base: the policy that it started from.
     """
-    kept = {key: value for key, value in asdict(config).items() if key not in FREE}
-    kept["samples_a_step"] = config.batch_size * processes.count
+    kept = {key: value for key, value in asdict(config).items() if key not in MAY_CHANGE_ON_RESUME}
+    kept["samples_a_step"] = config.batch_size * processes.world_size
     return json.loads(
         json.dumps({**kept, "frames": frames, "base": digest_of_policy(base) if base else None})
     )
@@ -72,17 +79,17 @@ def save(
     partial = folder.with_suffix(".part")
     model, state = get_state_dict(trained, optimiser)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=LONELY)
+        warnings.filterwarnings("ignore", message=SINGLE_PROCESS_WARNING)
         dcp.save({"model": model, "optimiser": state}, checkpoint_id=partial)
-    if processes.first:
+    if processes.is_main:
         document = {**asdict(progress), "recipe": recipe}
         (partial / PROGRESS).write_text(json.dumps(document))
         if folder.exists():
             shutil.rmtree(folder)
         partial.rename(folder)
-        for old in _checkpoints(out)[:-KEPT]:
+        for old in _checkpoints(out)[:-CHECKPOINTS_KEPT]:
             shutil.rmtree(old)
-    processes.wait()
+    processes.barrier()
 
 
 def resume(
@@ -106,13 +113,13 @@ def resume(
     require_same_recipe(found[-1], written, {key: value for key, value in recipe.items() if key in written})
     model, state = get_state_dict(trained, optimiser)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=LONELY)
+        warnings.filterwarnings("ignore", message=SINGLE_PROCESS_WARNING)
         dcp.load({"model": model, "optimiser": state}, checkpoint_id=found[-1])
     set_state_dict(trained, optimiser, model_state_dict=model, optim_state_dict=state)
     return Progress(document["step"], [tuple(row) for row in document["log"]], document["seconds"])
 
 
-def whole_weights(trained: nn.Module) -> dict[str, Any]:
+def full_state_dict(trained: nn.Module) -> dict[str, Any]:
     """The model's weights, gathered in the first process's memory, empty in the others. All processes call this."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     weights = get_model_state_dict(trained, options=options)

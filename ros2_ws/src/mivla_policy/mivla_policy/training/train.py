@@ -26,7 +26,7 @@ from mivla_policy.recipe import require_same_recipe
 from mivla_policy.training.average import WeightAverage
 from mivla_policy.training.optimiser import adamw
 
-FREE = "save_every"  # may differ between a run and its continuation
+MAY_CHANGE_ON_RESUME = "save_every"  # may differ between a run and its continuation
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TrainConfig:
 
     Attributes:
         steps: optimiser steps.
-        batch_size: frames a step.
+        batch_size: frames per step.
         learning_rate, weight_decay: AdamW's.
         warmup_steps: linear warm-up to a constant rate.
         cooldown_share: last share of the steps over which the rate falls linearly to zero.
@@ -133,7 +133,7 @@ def train(
     average = WeightAverage(model, config.average_decay)
     log: list[tuple[int, float, float]] = []
     recipe = {**asdict(config), **(made_from or {})}
-    del recipe[FREE]
+    del recipe[MAY_CHANGE_ON_RESUME]
     start, seconds_before = _resume(out, model, optimiser, average, log, recipe)
     began = time.monotonic()
 

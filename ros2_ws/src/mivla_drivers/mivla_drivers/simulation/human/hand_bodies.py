@@ -6,9 +6,9 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-import pybullet
 from scipy.spatial.transform import Rotation
 
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.retargeting.frames import JOINT_FROM_ANATOMY, Side
 from mivla_drivers.retargeting.hand import FINGERS, HandModel
 from mivla_drivers.simulation.human.skeleton import finger_joints

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import pybullet
 from scipy.spatial.transform import Rotation
 
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.retargeting.frames import SIDES, transform
 from mivla_drivers.retargeting.hand import HandModel
 from mivla_drivers.simulation.human.hand_bodies import Part, elbow_at, hand_parts

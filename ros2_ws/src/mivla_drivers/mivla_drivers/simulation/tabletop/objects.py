@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import pybullet
+from mivla_drivers.bullet import pybullet
 
 COLOURS = {  # red is the pad's
     "blue": (0.10, 0.30, 0.85),

@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pybullet
 
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.simulation.expert import WaypointExpert
 from mivla_drivers.simulation.grasping import Waypoint, azimuth, grip_pose, pick_and_place

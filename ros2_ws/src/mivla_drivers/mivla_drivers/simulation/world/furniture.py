@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pybullet
 
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.simulation.world.base_scene import BaseScene, Clutter
 from mivla_drivers.simulation.world.textures import texture as random_texture
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Generic
 
 import numpy as np
-import pybullet
 from scipy.spatial.transform import Rotation
 
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.contract import ArmConfig, RobotContract, Side
 from mivla_drivers.simulation.world import furniture
 from mivla_drivers.simulation.world.base_scene import AnyScene

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pybullet
 from scipy.spatial.transform import Rotation
 
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.contract import CameraConfig, CameraMount
 from mivla_drivers.errors import ContractError
 from mivla_drivers.simulation.world.base_scene import Light

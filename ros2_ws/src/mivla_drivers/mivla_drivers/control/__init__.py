@@ -1,0 +1,1 @@
+"""From chunks to motor commands: trajectory player, safety gate, driver; knows no ROS, no clock, no robot."""

@@ -1,0 +1,83 @@
+"""What a driver says about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from mivla_drivers.robots.hardware import Measurement
+
+
+class Mode(str, Enum):
+    """What the driver does. Only ACTIVE follows a source; every other mode waits for an operator."""
+
+    DISABLED = "disabled"  # motors are not commanded; an arm left powered keeps its last target
+    ENABLING = "enabling"  # motors are being given power
+    ACTIVE = "active"
+    STOPPED = "stopped"  # an operator stopped it: motors have power, the arm holds
+    FAULT = "fault"  # the robot, or a step of the driver, failed: the arm holds
+    NO_FEEDBACK = "no feedback"  # nothing is heard on the bus: the arm holds its last target
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One step of the driver; arrays are (n,) in contract order.
+
+    Attributes:
+        target: what was commanded; the measured position where nothing was.
+        measured, velocity, effort: newest feedback.
+        source: who was followed: "policy", "teleop", "home", or "hold".
+        mode: see `Mode`.
+        age_s: age of the feedback.
+        received: when that feedback arrived [s, steady clock]; minus infinity before the first.
+    """
+
+    target: np.ndarray
+    measured: np.ndarray
+    velocity: np.ndarray
+    effort: np.ndarray
+    source: str
+    mode: Mode
+    age_s: float
+    received: float
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """State of the driver for an operator: level "ok", "warn" or "error", a sentence, and numbers."""
+
+    level: str
+    message: str
+    values: dict[str, object] = field(default_factory=dict)
+
+
+def describe(
+    mode: Mode, reason: str, waiting: bool, measurement: Measurement | None, values: dict[str, object]
+) -> Diagnostics:
+    """The driver's state in an operator's words.
+
+    Args:
+        mode, reason: what the driver does, and why.
+        waiting: a source is selected, and the arm holds instead of following it.
+        measurement: newest one, None before the first.
+        values: further numbers to tell.
+    """
+    warnings: tuple[str, ...] = ()
+    values = dict(values)
+    if measurement is not None:
+        # While motors come up, the arm says what is not yet so; what lasts is told once they have power.
+        warnings = () if mode is Mode.ENABLING else measurement.warnings
+        if mode in (Mode.STOPPED, Mode.FAULT):
+            warnings += tuple(fault for fault in measurement.faults if fault not in reason)
+        values["motors_enabled"] = measurement.enabled
+        values["feedback_age_ms"] = f"{1000 * measurement.age_s:.0f}"
+        values |= {f"{part.name}/feedback_age_ms": f"{1000 * part.age_s:.0f}" for part in measurement.parts}
+    if mode in (Mode.FAULT, Mode.NO_FEEDBACK):
+        level = "error"
+    elif mode is Mode.STOPPED or (mode is Mode.ACTIVE and waiting) or warnings:
+        level = "warn"
+    else:
+        level = "ok"
+    return Diagnostics(level, "; ".join((f"{mode.value}: {reason}", *warnings)), values)

@@ -1,0 +1,63 @@
+"""Which feedback the driver believes: its age, its return after a silence, and joints that do not follow."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+
+from mivla_drivers.control.debounce import Debounce
+
+STALE_S = 0.1  # feedback older than this pauses the robot; it goes on by itself when feedback is back in time
+LOST_S = 0.5  # feedback older than this takes the robot away from its source until an operator enables it
+RETURN_S = 0.1  # feedback that comes back must last this long: its first frames complete a pose that is old
+
+
+class Feedback(Enum):
+    """State of the feedback."""
+
+    FRESH = "fresh"
+    STALE = "stale"  # the robot pauses
+    LOST = "lost"  # the robot is taken from its source
+
+
+class FeedbackMonitor:
+    """Classifies the age of the feedback; lost feedback counts again only after it has lasted `RETURN_S`."""
+
+    def __init__(self) -> None:
+        self._fresh_again = Debounce(RETURN_S)
+        self._lost = False
+
+    def update(self, age_s: float, now: float) -> Feedback:
+        """State of feedback that is `age_s` old at `now` [s, steady clock]."""
+        back = self._fresh_again.update(age_s < STALE_S, now)
+        if age_s > LOST_S:
+            self._lost = True
+        elif back:
+            self._lost = False
+        if self._lost:
+            return Feedback.LOST
+        return Feedback.FRESH if age_s <= STALE_S else Feedback.STALE
+
+    def lose(self) -> None:
+        """Treat the feedback as lost, because the bus failed in another way: it must come back first."""
+        self._lost = True
+        self._fresh_again.reset()
+
+
+class TrackingMonitor:
+    """Notices a joint that stays far from where it is commanded: a blocked arm."""
+
+    def __init__(self, tolerance: np.ndarray, duration_s: float) -> None:
+        """`tolerance` is (n,) [rad or m], infinite for a joint that may be blocked: a gripper's."""
+        self._tolerance = tolerance
+        self._far = Debounce(duration_s)
+
+    def blocked(self, commanded: np.ndarray, measured: np.ndarray, now: float) -> int | None:
+        """Index of the joint that has been too far away for too long, or None."""
+        excess = np.abs(commanded - measured) - self._tolerance
+        return int(np.argmax(excess)) if self._far.update(bool((excess > 0).any()), now) else None
+
+    def reset(self) -> None:
+        """Start counting anew."""
+        self._far.reset()

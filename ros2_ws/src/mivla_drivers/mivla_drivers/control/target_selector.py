@@ -1,0 +1,187 @@
+"""Where the robot is to go at a moment: along a source's chunk, home, or nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mivla_drivers.contract import RobotContract
+from mivla_drivers.control.safety_gate import refuse_untimely
+from mivla_drivers.control.source_watch import SourceWatch
+from mivla_drivers.control.trajectory import ActionChunk, TrajectoryPlayer
+from mivla_drivers.errors import CommandRefused
+
+SOURCES = ("none", "policy", "teleop")
+HOLD, HOME = "hold", "home"
+RAMP_SPEED = 0.3  # share of the velocity limits, until a first chunk's or a new source's target is met
+MET = {"rad": 0.05, "m": 0.01}
+AT_HOME = {"rad": 1e-3, "m": 1e-3}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to go now.
+
+    Attributes:
+        position: in contract order [rad or m], shape (n,); None to brake and hold.
+        speed: share of the velocity limits.
+        following: the source, "home" or "hold".
+        reason: why, in an operator's words.
+    """
+
+    position: np.ndarray | None
+    speed: float
+    following: str
+    reason: str
+
+    @classmethod
+    def hold(cls, reason: str) -> Target:
+        """Brake and hold."""
+        return cls(None, 1.0, HOLD, reason)
+
+
+class TargetSelector:
+    """Takes the chunks of one source at a time; the first target after any hold is approached slowly."""
+
+    def __init__(self, contract: RobotContract) -> None:
+        self._contract = contract
+        self._player = TrajectoryPlayer()
+        self._met = np.array([MET[unit] for unit in contract.units])
+        self._at_home = np.array([AT_HOME[unit] for unit in contract.units])
+        self._grace_s = 2.0 / contract.policy_rate_hz
+        self._source = "none"
+        self._source_watch = SourceWatch()
+        self._homing = False
+        self._ramping = True
+        self._moved_last = -np.inf
+        self._counts = {"chunks_accepted": 0, "chunks_ignored": 0, "chunks_refused": 0}
+
+    @property
+    def source(self) -> str:
+        """The selected command source."""
+        return self._source
+
+    @property
+    def is_homing(self) -> bool:
+        """Whether the robot is on its way home."""
+        return self._homing
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Chunks accepted, ignored because their source does not hold the robot, refused; and starvations."""
+        return {**self._counts, "starved": self._source_watch.starved}
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the source has nothing to play although it should, so that an operator is warned."""
+        return self._source_watch.late
+
+    def chunk_left_s(self, now: float) -> float:
+        """How much of the newest chunk is left to play [s]."""
+        return max(0.0, self._player.end - now)
+
+    def select(self, name: str) -> None:
+        """Give the robot to one source.
+
+        Raises:
+            CommandRefused: there is no such source.
+        """
+        if name not in SOURCES:
+            raise CommandRefused(f"command_source: expected one of {list(SOURCES)}, got {name!r}")
+        if name != self._source:
+            self._source = name
+            self._source_watch.restart()
+            self.clear()
+
+    def clear(self) -> None:
+        """Forget chunks and the way home; the source stays selected."""
+        self._player.clear()
+        self._homing = False
+        self._ramping = True
+
+    def go_home(self) -> None:
+        """Go to the contract's home pose, then hold.
+
+        Raises:
+            CommandRefused: a source holds the robot.
+        """
+        if self._source != "none":
+            raise CommandRefused(f"home: {self._source} holds the robot; set command_source to none first")
+        self._homing = True
+
+    def ignores(self, source: str) -> bool:
+        """Whether a chunk of `source` is not for this moment, because another one holds the robot."""
+        if source == self._source:
+            return False
+        self._counts["chunks_ignored"] += 1
+        return True
+
+    def count_refusal(self) -> None:
+        """Count a chunk that was refused."""
+        self._counts["chunks_refused"] += 1
+
+    def receive(self, chunk: ActionChunk, now: float, commanded: np.ndarray | None) -> None:
+        """Play a chunk of the selected source from its first step on.
+
+        Args:
+            chunk: its stamp is on the clock of `now`.
+            now: [s, steady clock].
+            commanded: where the robot is commanded to be, shape (n,).
+
+        Raises:
+            CommandRefused: the chunk is stale, from the future, older than the one being played, of another
+                robot's size, or the robot is on its way home.
+        """
+        where = f"{chunk.source} chunk"
+        if self._homing:
+            raise CommandRefused(f"{where}: the robot is on its way home")
+        if chunk.positions.shape[1] != self._contract.size:
+            raise CommandRefused(
+                f"{where}: expected {self._contract.size} joints, got {chunk.positions.shape[1]}"
+            )
+        refuse_untimely(chunk, now)
+        if self._player.playing(now) and chunk.stamp < self._player.stamp:
+            raise CommandRefused(
+                f"{where}: {self._player.stamp - chunk.stamp:.2f} s older than the one being played"
+            )
+        if not self._player.playing(now) and self._moved_last < chunk.stamp:
+            # The robot has stood still since the observation, so the plan is whole: it is played from its
+            # beginning. Entered in its middle, it would start with a jump as large as its source is slow.
+            # A robot that moved since then would be led back, so its chunk is played by time.
+            chunk = replace(chunk, times=chunk.times + max(0.0, now - chunk.stamp))
+        self._player.receive(chunk, now, commanded)
+        self._counts["chunks_accepted"] += 1
+
+    def target(self, now: float, commanded: np.ndarray | None) -> Target:
+        """Where to go at `now` [s, steady clock] from the commanded position, shape (n,)."""
+        if self._homing:
+            return self._home_target(commanded)
+        if self._source == "none":
+            return Target.hold("no command source is selected, the arm holds")
+        position = self._player.sample(now)
+        if position is None and now <= self._player.end + self._grace_s:
+            position = self._player.last
+        if position is None:
+            return Target.hold(self._source_watch.nothing_to_play(self._source, now))
+        self._source_watch.playing()
+        speed = RAMP_SPEED if self._ramping else 1.0
+        return Target(position, speed, self._source, f"following {self._source}")
+
+    def note_command(self, target: Target, command: np.ndarray) -> None:
+        """What was commanded for `target`, shape (n,): a ramp ends where it is met, a hold begins one."""
+        if target.following == HOLD:
+            self._ramping = True
+        if target.position is not None and (np.abs(target.position - command) <= self._met).all():
+            self._ramping = False
+
+    def note_motion(self, now: float) -> None:
+        """The robot is being moved at `now` [s, steady clock]."""
+        self._moved_last = now
+
+    def _home_target(self, commanded: np.ndarray | None) -> Target:
+        home = self._contract.home
+        if commanded is not None and (np.abs(commanded - home) <= self._at_home).all():
+            self._homing = False
+            return Target.hold("at home, the arm holds")
+        return Target(home, RAMP_SPEED, HOME, "moving home")

@@ -1,0 +1,1 @@
+"""What the nodes share: messages, network, running a node, publishing cameras."""

@@ -1,0 +1,153 @@
+"""Decides when a policy plans, from what, and what of it may be sent. Knows no ROS, no clock and no thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from mivla_drivers.contract import RobotContract
+from mivla_drivers.control.trajectory import ActionChunk
+from mivla_drivers.errors import DataError, MivlaError
+from mivla_drivers.observation import Observation
+from mivla_drivers.policy import Policy, PolicyError, committed_prefix
+from mivla_policy.observation_buffer import ObservationBuffer, ObservationMissing
+
+REFUSAL_SHOWN_S = 1.0
+STAMP_TOLERANCE_S = 1e-3  # by which an image may come before the next planning is due
+DELAYS_KEPT = 10  # of the newest chunks, the slowest of which decides the committed prefix
+
+
+class Planner:
+    """Plans again `replan_steps` policy periods after the observation of the chunk before.
+
+    Between the two the driver plays that chunk. Every sentence starts a new trial: the policy is reset with `seed`
+    plus the number of trials before, so that a run repeats and its trials differ. An empty sentence pauses.
+
+    All times are system time [s] and passed in. One thread may call `plan` and another all the rest.
+
+    Args:
+        policy: made for `contract`.
+        replan_steps: policy periods between two observations, at least 1.
+        seed: of the first trial.
+        on_refusal: told each time an input, or the policy, is refused; from either thread.
+
+    Raises:
+        DataError: `replan_steps` is below 1.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        contract: RobotContract,
+        replan_steps: int = 8,
+        seed: int = 0,
+        on_refusal: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        if replan_steps < 1:
+            raise DataError(f"replan_steps: expected at least 1, got {replan_steps}")
+        self._policy, self._contract, self._seed = policy, contract, seed
+        self._period = 1.0 / contract.policy_rate_hz
+        self._replan_s = replan_steps * self._period
+        self._on_refusal = on_refusal
+        self._lock = threading.Lock()
+        self._buffer = ObservationBuffer(policy.views)
+        self._trial = self._reset_trial = 0  # the newest one, and the one that the policy was reset for
+        self._next = -np.inf  # no observation before it is planned from
+        self._last: ActionChunk | None = None  # what was sent in this trial
+        self._delays: deque[float] = deque(maxlen=DELAYS_KEPT)
+        self._timing: dict[str, float] = {}
+        self._waiting_for = ""
+        self._refusal, self._refused_at = "", -np.inf
+
+    def instruct(self, text: str) -> None:
+        """A new trial with the instruction `text`; empty text pauses."""
+        with self._lock:
+            self._buffer.instruction = text
+            self._trial += bool(text)
+            self._next, self._last = -np.inf, None
+
+    def push_joints(self, stamp: float, joints: np.ndarray) -> None:
+        """A measured joint state, shape (n,), contract order."""
+        with self._lock:
+            self._buffer.push_joints(stamp, joints)
+
+    def push_image(self, view: str, stamp: float, image: np.ndarray) -> None:
+        """The newest image of `view`, (H, W, 3) uint8 rgb."""
+        with self._lock:
+            self._buffer.push_image(view, stamp, image)
+
+    def plan(self, now: float) -> ActionChunk | None:
+        """The next chunk to send; None where it is not due, nothing fresh is there, or the policy refused.
+
+        Takes as long as the policy does, and lets inputs in meanwhile. A chunk whose trial is over by then, or that
+        was paused, is None too.
+        """
+        with self._lock:
+            trial, observation = self._trial, self._due(now)
+            committed = self._committed(observation)
+        if observation is None:
+            return None
+        try:
+            if trial != self._reset_trial:
+                self._policy.reset(self._seed + trial - 1)
+                self._reset_trial = trial
+            chunk = self._policy.infer(observation, committed)
+            self._require_joints(chunk)
+        except Exception as error:  # whatever a model does, its thread lives on to say so; the driver holds
+            self.refuse(error, now)
+            with self._lock:
+                self._next = max(self._next, now + self._period)
+            return None
+        with self._lock:
+            if trial != self._trial or not self._buffer.instruction:
+                return None
+            self._next, self._last = observation.stamp + self._replan_s, chunk
+        return chunk
+
+    def sent(self, chunk: ActionChunk, now: float) -> None:
+        """`chunk` was sent at `now`."""
+        with self._lock:
+            self._delays.append(now - chunk.stamp)
+            self._timing = {**self._policy.timing, "observation_to_command_ms": 1e3 * (now - chunk.stamp)}
+
+    def refuse(self, error: Exception, now: float) -> None:
+        """An input or the policy was refused: shown as the policy's status for a while."""
+        text = str(error) if isinstance(error, MivlaError) else repr(error)
+        with self._lock:
+            self._refusal, self._refused_at = text, now
+        self._on_refusal(text)
+
+    def status(self, now: float) -> tuple[str, str, dict[str, float]]:
+        """Level "ok" or "warn", what is the matter, and how long the last chunk took.
+
+        A refused input is why an observation is missing, so it is told before the waiting that follows from it.
+        """
+        with self._lock:
+            if now - self._refused_at < REFUSAL_SHOWN_S:
+                return "warn", self._refusal, dict(self._timing)
+            if not self._buffer.instruction:
+                return "ok", "paused: publish a sentence on instruction", dict(self._timing)
+            return ("warn" if self._waiting_for else "ok"), self._waiting_for or "running", dict(self._timing)
+
+    def _require_joints(self, chunk: ActionChunk) -> None:
+        if chunk.positions.shape[1] != self._contract.size:
+            raise PolicyError(
+                f"policy: expected chunks of {self._contract.size} joints, got {chunk.positions.shape[1]}"
+            )
+
+    def _due(self, now: float) -> Observation | None:
+        try:
+            observation = self._buffer.observe(now)
+        except ObservationMissing as error:
+            self._waiting_for = str(error)
+            return None
+        self._waiting_for = ""
+        return observation if observation.stamp >= self._next - STAMP_TOLERANCE_S else None
+
+    def _committed(self, observation: Observation | None) -> np.ndarray | None:
+        if observation is None or self._last is None or not self._delays:
+            return None
+        return committed_prefix(self._last, observation.stamp, max(self._delays), self._period)
