@@ -63,6 +63,9 @@ class FollowPolicy:
 
     Chunks reach the player `delay_s` after their observation, as they do on the robot. Several may be on their
     way at once; one that is older than what is played, or that has nothing left to play, is refused as there.
+
+    Attributes:
+        refused: how many chunks were.
     """
 
     def __init__(
