@@ -78,6 +78,34 @@ def test_further_signals_do_not_cut_the_closing_short(quiet_node):
     assert process.returncode == 0
 
 
+def test_a_signal_that_a_destructor_swallows_ends_the_node_all_the_same():
+    """Python prints and drops what is raised there."""
+    script = QUIET_NODE.replace(
+        "raise SystemExit",
+        """
+class Swallowing:
+    def __del__(self):
+        import signal; signal.raise_signal(signal.SIGTERM)
+
+def make_and_swallow():
+    node = make()
+    node.create_timer(0.1, lambda: Swallowing() and None)
+    return node
+
+raise SystemExit""",
+    ).replace("spin(make, close)", "spin(make_and_swallow, close)")
+    with claimed_domain() as domain:
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, **ros_environment(domain)},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    assert "Exception ignored in" in done.stderr
+    assert (done.returncode, done.stdout) == (0, "here\nclosed\n")
+
+
 def test_a_node_that_nohup_made_deaf_to_a_closed_terminal_stays(quiet_node):
     process = quiet_node("nohup")
     process.send_signal(signal.SIGHUP)

@@ -40,9 +40,7 @@ def spin(make_node: Callable[[], AnyNode], close: Callable[[AnyNode], None]) -> 
     Exit code 1 where it refuses to start or gives up. rclpy's own signal handlers would take the ROS graph away
     first, and a second Ctrl-C the rest.
     """
-    node = None
-    executor = None
-    code = 0
+    node = executor = failure = None
     signals = _Signals()
     try:
         signals.heed()
@@ -53,26 +51,30 @@ def spin(make_node: Callable[[], AnyNode], close: Callable[[AnyNode], None]) -> 
         node = _made(make_node)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        while rclpy.ok():
+        # Python swallows what is raised in a destructor or a callback of C, so the loop looks for itself as well.
+        while rclpy.ok() and not signals.ended:
             executor.spin_once(timeout_sec=LONGEST_WAIT_S)
-    except (Ending, ExternalShutdownException) as ending:
-        if node is not None:
-            reason = "the launcher is gone" if launcher_is_gone.is_set() else str(ending)
-            node.get_logger().info(f"stopping: {reason}")
+    except (Ending, ExternalShutdownException):
+        pass
     except MivlaError as error:
-        print(f"mivla: {error}", file=sys.stderr)
-        code = 1
+        failure = error
     finally:
         with suppress(Ending):  # one that comes right now; there is none after it
             signals.ignore()
+        # An arm brakes before anything is said: a launcher that hangs may not take another line.
         if node is not None:
             close(node)
+            if failure is None:
+                reason = "the launcher is gone" if launcher_is_gone.is_set() else signals.reason
+                node.get_logger().info(f"stopped: {reason}")
         if executor is not None:
             executor.shutdown()
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
-    return code
+    if failure is not None:
+        print(f"mivla: {failure}", file=sys.stderr)
+    return 0 if failure is None else 1
 
 
 def require_environment(environment: Mapping[str, str]) -> None:
@@ -109,7 +111,8 @@ class _Signals:
     """Raises `Ending` on the first signal of `ENDING`: a second one must not cut the braking short."""
 
     def __init__(self) -> None:
-        self._ended = False
+        self.ended = False
+        self.reason = "ROS was shut down"
 
     def heed(self) -> None:
         """End on a signal, a closed terminal included, except where `nohup` asked for deafness to that."""
@@ -120,9 +123,9 @@ class _Signals:
 
     def ignore(self) -> None:
         """Raise nothing from here on."""
-        self._ended = True
+        self.ended = True
 
     def _end(self, number: int, _: FrameType | None) -> None:
-        if not self._ended:
-            self._ended = True
-            raise Ending(signal.Signals(number).name)
+        if not self.ended:
+            self.ended, self.reason = True, signal.Signals(number).name
+            raise Ending(self.reason)
