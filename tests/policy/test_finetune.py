@@ -17,6 +17,7 @@ from mivla_drivers.errors import ContractError, DataError
 from mivla_drivers.observation import Observation
 from mivla_policy.benchmarks.random_weights import randomised
 from mivla_policy.checkpoint import save_policy
+from mivla_policy.model.config import mivla_small
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.policies.mivla import load_mivla
 from mivla_policy.training import runs
@@ -129,6 +130,15 @@ def test_a_view_that_the_recordings_lack_is_refused(encoders, recordings, tmp_pa
     base = policy(tmp_path / "base", encoders)
     with pytest.raises(ContractError, match=r"cameras: expected views \['front', 'ceiling'\], found"):
         finetune(recordings, base, tmp_path / "out", RECIPE, "cpu", ("front", "ceiling"))
+
+
+def test_pre_training_from_a_base_of_other_views_is_refused_before_anything_is_generated(tmp_path):
+    save_policy(tmp_path / "base", Mivla(mivla_small(("front",))), PIPER, plain_statistics())
+    with pytest.raises(
+        ContractError, match=r"views: expected \['front', 'left_wrist'\], as piper has cameras"
+    ):
+        runs.pretrain("piper", tmp_path / "data", 1, tmp_path / "out", RECIPE, "cpu", 1, tmp_path / "base")
+    assert not (tmp_path / "data").exists()
 
 
 def test_the_base_is_not_overwritten(tmp_path):

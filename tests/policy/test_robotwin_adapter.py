@@ -266,6 +266,12 @@ class TestRefusals:
         with pytest.raises(DataError, match=r"deploy_policy\.yml"):
             robotwin.get_model({"checkpoint": None, "seed": 0})
 
+    def test_get_model_asks_for_the_robot_of_a_policy_that_is_no_folder(self):
+        with pytest.raises(
+            DataError, match=r"robot: expected a name or robot\.yaml, since replay:x holds no"
+        ):
+            robotwin.get_model({"checkpoint": "replay:x", "robot": None})
+
     def test_get_model_names_what_a_checkpoint_lacks(self, tmp_path):
         with pytest.raises(DataError, match=r"model\.safetensors"):
             robotwin.get_model({"checkpoint": str(tmp_path), "device": "cpu"})

@@ -179,17 +179,21 @@ def encode_tracks(
                 continue
             instructions.setdefault(track.instruction, len(instructions))
             demonstrations += 1
-        if skipped:
-            logger.warning("%s: %d demonstrations encoded, %d skipped", folder, demonstrations, skipped)
-        if not demonstrations:
-            raise DataError(
-                f"{folder}: expected at least one demonstration to encode, got none; the reasons come before"
-            )
+        _require_demonstrations(folder, demonstrations, skipped)
         files.drop_rest()
         if files.changed or not (folder / INDEX).is_file():
             _write_language(folder / LANGUAGE, language, list(instructions))
             _write_index(folder, files.rows, demonstrations, list(instructions), config)
         return Encoded(files.rows, demonstrations, files.kept, skipped)
+
+
+def _require_demonstrations(folder: Path, encoded: int, skipped: int) -> None:
+    if skipped:
+        logger.warning("%s: %d demonstrations encoded, %d skipped", folder, encoded, skipped)
+    if not encoded:
+        raise DataError(
+            f"{folder}: expected at least one demonstration to encode, got none; the reasons come before"
+        )
 
 
 def _encode_track(

@@ -99,6 +99,11 @@ def get_model(usr_args: Mapping[str, Any]) -> RobotwinModel:
     from mivla_policy.policy_folder import read_contract
 
     robot = usr_args.get("robot")
+    if not robot and not Path(spec).is_dir() and ":" in str(spec):
+        raise DataError(
+            f"robot: expected a name or robot.yaml, since {spec} holds no contract, found none; "
+            "set it in deploy_policy.yml"
+        )
     contract = load_contract(robot) if robot else read_contract(Path(spec))
     options = LoadOptions(
         device=usr_args.get("device") or "cpu", image_encoder=usr_args.get("backend") or "torch"

@@ -14,7 +14,7 @@ from mivla_drivers.contract import RobotContract, load_contract, require_same_co
 from mivla_drivers.errors import ContractError
 from mivla_drivers.recording.reader import read_dataset
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
-from mivla_policy.checkpoint import load_policy_folder, save_policy
+from mivla_policy.checkpoint import Checkpoint, load_policy_folder, save_policy
 from mivla_policy.data.encoded import EncodedFrames, EpisodeFrames, encode_episodes
 from mivla_policy.data.generate import FIRST_SEED, HARD_SHARE, generate
 from mivla_policy.data.sources import generated_episodes, recorded_episodes
@@ -88,6 +88,7 @@ def pretrain(
     require_another_folder(out, base)
     contract = load_contract(robot)
     model_config = mivla_small(tuple(camera.view for camera in contract.cameras))
+    checkpoint = None if base is None else _base_of_views(base, contract, model_config.views)
     failed = generate(data, robot, episodes, model_config.decoder.horizon, workers)
     encoded = data / f"encoded_{episodes}"
     if not (encoded / "frames.json").is_file():
@@ -101,17 +102,11 @@ def pretrain(
         "command": command,
     }
     made_from = {"data": digest_of_frames(frames)}
-    if base is None:
+    if base is None or checkpoint is None:
         torch.manual_seed(config.seed)
         model = Mivla(model_config)
         statistics = _statistics(frames)
     else:
-        checkpoint = load_policy_folder(base, contract)
-        if checkpoint.model.config.views != model_config.views:
-            raise ContractError(
-                f"{base}: views: expected {list(model_config.views)}, as {robot} has cameras, "
-                f"found {list(checkpoint.model.config.views)}"
-            )
         model, statistics = checkpoint.model.requires_grad_(True), checkpoint.statistics
         made_from["base"] = digest_of_policy(base)
         rate = f"--learning-rate {config.learning_rate:g}"
@@ -163,6 +158,17 @@ def finetune(
     seen = {view for episode in recordings for view in episode.cameras}
     unused = tuple(sorted(seen - set(views)))
     return _finish(run, result, contract, statistics, len(recordings), len(frames), extra, unused)
+
+
+def _base_of_views(base: Path, contract: RobotContract, views: tuple[str, ...]) -> Checkpoint:
+    """The policy to go on from, which looks through all cameras of the contract."""
+    checkpoint = load_policy_folder(base, contract)
+    found = checkpoint.model.config.views
+    if found != views:
+        raise ContractError(
+            f"{base}: views: expected {list(views)}, as {contract.robot} has cameras, found {list(found)}"
+        )
+    return checkpoint
 
 
 def _with_views(base: Mivla, views: Sequence[str] | None, seed: int) -> Mivla:
