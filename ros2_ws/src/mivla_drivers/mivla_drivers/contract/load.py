@@ -21,7 +21,7 @@ ENCODING = "utf-8"
 
 
 def load_contract(robot: str | Path, bus: str | None = None) -> RobotContract:
-    """The contract of a robot by name ("piper"), or of a `robot.yaml` file or the folder it is in.
+    """The contract of a robot by name, or of a `robot.yaml` file or the folder it is in.
 
     Where given and not empty, `bus` replaces the contract's: see `RobotContract.with_buses`.
 
@@ -63,7 +63,7 @@ def _contract(
     form = validated(RobotForm, document, where)
     contract = build(form, text, urdf_text if urdf else "", urdf, where, folder)
     for part in contract.parts:
-        options = registry.options_of(part.backend)
+        options = registry.options_of(part.backend, contract.robot, folder)
         if options is not None:
             checked_options(options, part.options, where, part.name)
     return contract

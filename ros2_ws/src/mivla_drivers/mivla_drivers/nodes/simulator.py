@@ -18,15 +18,12 @@ from std_srvs.srv import Trigger
 from mivla_drivers.contract import CameraConfig, RobotContract, load_contract
 from mivla_drivers.control.control_loop import ControlLoop
 from mivla_drivers.conversions import compressed_image_message, image_message, time_message
-from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.spin import spin
-from mivla_drivers.robots.piper.emulator import PiperArm
+from mivla_drivers.robots.registry import make_emulator
 from mivla_drivers.simulation.renderer import mount_of
 from mivla_drivers.simulation.simulation import Frame, Simulation
-from mivla_drivers.transport.can_hub import CanHub
 
 WORLD_RATE_HZ = 100.0  # how often the world catches up with the clock; physics steps are finer
-EMULATED = "emulated:"
 GIL_TURN_S = 0.001  # the arm's thread must get its turn while the world's thread computes
 
 
@@ -47,21 +44,17 @@ class SimulatorNode(Node):
         self._reset_wanted, self._reset_done = threading.Event(), threading.Event()
         self._reset_error = ""
         self._publish_to(contract)
-        bus = emulated_name(contract.bus)
-        self._hub = CanHub(bus)
-        self._arm = PiperArm(bus, self._simulation.plant, feedback_rate_hz=self._value("feedback_rate_hz"))
+        self._emulator = make_emulator(contract, self._simulation.plant, self._value("feedback_rate_hz"))
         self._loop = ControlLoop(self._step, WORLD_RATE_HZ, self._on_error, name="world")
 
-        self._hub.__enter__()
-        self._arm.start()
+        self._emulator.start()
         self._loop.start()
-        self.get_logger().info(f"the emulated arm is on {contract.bus}")
+        self.get_logger().info(f"the emulated robot is on {contract.bus}")
 
     def close(self) -> None:
         """End the threads; the arm and its bus are gone afterwards."""
         self._loop.stop()
-        self._arm.close()
-        self._hub.__exit__(None, None, None)
+        self._emulator.close()
         self._simulation.close()
 
     def _value(self, name: str) -> Any:
@@ -149,19 +142,6 @@ def _camera_info(camera: CameraConfig, stamp: float, frame_id: str) -> CameraInf
     message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     message.p = [focal, 0.0, centre_x, 0.0, 0.0, focal, centre_y, 0.0, 0.0, 0.0, 1.0, 0.0]
     return message
-
-
-def emulated_name(bus: str) -> str:
-    """NAME of an `emulated:NAME` bus.
-
-    Raises:
-        MivlaError: the bus is a real one; a simulator must not speak on it.
-    """
-    if not bus.startswith(EMULATED):
-        raise MivlaError(
-            f"simulator: bus: expected {EMULATED}NAME, got {bus!r}; start it with bus:=emulated:piper"
-        )
-    return bus[len(EMULATED) :]
 
 
 def main() -> int:
