@@ -1,14 +1,16 @@
 # Each target sets up what it needs, once (scripts/setup.sh).
+#   make setup    .venv with everything; says what is missing on this machine
 #   make demo     five trials of the trained PiPER policy in simulation
-#   make test     all tests
+#   make test     all tests; make test ARGS="-k gate" passes words on to pytest
 #   make bench    latency, jitter, CPU and memory, to build/bench.json
 #   make lint     ruff and mypy
+#   make help     this list
 
 .PHONY: help demo test bench lint setup
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
-SOURCES := ros2_ws/src tests
+SOURCES := ros2_ws/src tests scripts
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -21,8 +23,7 @@ demo: setup
 	@echo "Watch a trial: open build/demo/trial_000.webm in a browser."
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/policy tests/accelerator
-	$(BIN)/python -m pytest --ignore tests/policy --ignore tests/accelerator  # in real time: one after another
+	@scripts/test.sh $(ARGS)
 
 bench: setup
 	$(BIN)/mivla bench

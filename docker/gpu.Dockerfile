@@ -8,7 +8,8 @@ RUN apt-get update \
 
 WORKDIR /mivla
 COPY . .
-RUN scripts/setup.sh
+# No card is visible while an image is built, so CUDA is asked for.
+RUN MIVLA_TORCH_INDEX=default scripts/setup.sh
 
 ENV PATH=/mivla/.venv/bin:$PATH
 ENTRYPOINT ["mivla"]

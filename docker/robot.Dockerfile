@@ -9,7 +9,7 @@ RUN apt-get update \
 
 WORKDIR /mivla
 COPY . .
-# PyTorch without CUDA; --build-arg TORCH_INDEX= takes the one of pip's own index.
+# PyTorch without CUDA; --build-arg TORCH_INDEX=default takes the one of pip's own index.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN MIVLA_TORCH_INDEX=$TORCH_INDEX scripts/setup.sh
 

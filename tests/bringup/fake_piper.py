@@ -1,8 +1,8 @@
 """Simulator, driver and policy of a PiPER in one process, as far as an operator sees them.
 
-`fake_piper.py MOOD`: "able" reaches a sub-task each half second the policy holds the robot; "lazy" reaches
-the first only; "mute" has a policy without chunks; "mortal" ends in the middle of a trial; "stubborn" never
-goes home.
+`fake_piper.py MOOD`: "able" reaches a sub-task each half second the policy holds the robot; "hungry" reaches
+the first only and warns three times that it starved; "mute" has a policy without chunks; "mortal" ends in the
+middle of a trial; "stubborn" never goes home.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
@@ -54,7 +54,7 @@ class FakeSimulator(Node):
     def _tick(self) -> None:
         held = self._driver.held_s()
         if held is not None:
-            self._reached = min(int(held / 0.5), len(SUBTASKS) if self._mood != "lazy" else 1)
+            self._reached = min(int(held / 0.5), 1 if self._mood == "hungry" else len(SUBTASKS))
             if self._mood != "mute":
                 self._trajectory.publish(JointTrajectory())
             if self._mood == "mortal" and held > 0.5:
@@ -78,6 +78,8 @@ class FakeDriver(Node):
         self._since: float | None = None
         self._position = contract.limits.lower.copy()
         self._joint_states = self.create_publisher(JointState, "joint_states", 10)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._starved = 0
         self.create_service(Trigger, "driver/home", self._home)
         self.create_timer(0.05, self._tick)
 
@@ -97,6 +99,14 @@ class FakeDriver(Node):
         return response
 
     def _tick(self) -> None:
+        if self._mood == "hungry" and self.held_s() is not None and self._starved < 3:
+            self._starved += 1
+            self.get_logger().warning("nothing to play from policy")
+        values = [("starved", self._starved), ("chunks_refused", 2 * self._starved)]
+        state = DiagnosticStatus(
+            name="piper/driver", values=[KeyValue(key=k, value=str(v)) for k, v in values]
+        )
+        self._diagnostics.publish(DiagnosticArray(status=[state]))
         zero = np.zeros(self._contract.size)
         self._joint_states.publish(
             joint_state_message(self._contract, self._position, zero, zero, time.time())

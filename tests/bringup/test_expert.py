@@ -15,9 +15,13 @@ def test_the_expert_does_its_task_and_is_filmed(tmp_path, capsys):
     assert cli.main(["expert", "--seed", "4000", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "✓ grasped  ✓ lifted  ✓ over the pad  ✓ placed  success" in printed
-    video = cv2.VideoCapture(str(tmp_path / "expert_easy_4000.webm"))
+    video = cv2.VideoCapture(str(tmp_path / "expert_000_seed_4000_easy_success.webm"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) > 20
-    assert cv2.imread(str(tmp_path / "expert_easy_4000.png")).shape[2] == 3
+    assert cv2.imread(str(tmp_path / "expert_000_seed_4000_easy_success.png")).shape[2] == 3
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    assert cli.main(["expert", "--seed", "4000", "--out", str(tmp_path)]) == 2
+    assert "never overwritten" in capsys.readouterr().err
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(("moments", "rows"), [(1, 1), (5, 2), (100, 4)])
@@ -33,4 +37,4 @@ def test_a_contact_sheet_begins_with_the_first_moment_and_has_at_most_12(moments
 def test_a_wrong_number_of_trials_is_refused(capsys):
     with pytest.raises(SystemExit):
         cli.main(["expert", "--trials", "0"])
-    assert "expected a number above 0" in capsys.readouterr().err
+    assert "expected a whole number above 0" in capsys.readouterr().err

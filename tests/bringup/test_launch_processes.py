@@ -172,7 +172,7 @@ def test_a_process_comes_again_after_its_delay(launch):
     running = launch(f"""
 launch:
 - executable:
-    respawn: true
+    respawn: "true"
     respawn_delay: 0.3
     {python("import time; print('life at', time.monotonic())")}
 """)

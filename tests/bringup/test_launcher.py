@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from textwrap import dedent
 
 import pytest
-import yaml
 
-from mivla_bringup.commands.launch import parse_arguments
 from mivla_bringup.launcher.arguments import declared_arguments
 from mivla_bringup.launcher.document import LaunchError
 from mivla_bringup.launcher.packages import find_executable, find_share
@@ -49,7 +46,7 @@ def test_the_value_of_a_substitution_stays_one_word(launch):
     text = """
         launch:
         - arg: {name: who, default: ""}
-        - executable: {cmd: "echo --who=$(var who) '$(var who)' 'a b'"}
+        - executable: {cmd: "echo --who=$(var who) $(var who) 'a b'"}
     """
     assert commands(launch(text, who="two words")) == [("echo", "--who=two words", "two words", "a b")]
 
@@ -176,8 +173,8 @@ def test_a_node_gets_its_name_arguments_parameters_and_remappings(launch, tmp_pa
             - {{name: sim, value: true}}
             - {{name: rate, value: 2.5}}
             - {{name: bus, value: ""}}
-            - {{name: text, value: "'7'"}}
-            - {{name: names, value: [a, $(var seed)]}}
+            - {{name: text, value: "7"}}
+            - {{name: names, value: [1, $(var seed)]}}
             remap:
             - {{from: joint_states, to: /joint_states}}
     """
@@ -188,24 +185,27 @@ def test_a_node_gets_its_name_arguments_parameters_and_remappings(launch, tmp_pa
         *("--ros-args", "--log-level", "debug"),
         *("--ros-args", "-r", "__node:=arm", "--params-file", f"{tmp_path}/params.yaml"),
         *("-p", "seed:=7", "-p", "sim:=true", "-p", "rate:=2.5", "-p", 'bus:=""', "-p", 'text:="7"'),
-        *("-p", 'names:=["a", 7]', "-r", "joint_states:=/joint_states", "--"),
+        *("-p", "names:=[1, 7]", "-r", "joint_states:=/joint_states", "--"),
     )
 
 
 def test_a_parameter_of_a_stated_type_is_of_that_type_whatever_its_text_reads_as(launch):
     text = """
         launch:
+        - arg: {name: rate}
+        - arg: {name: seed}
+        - arg: {name: sim}
         - node:
             pkg: mivla_drivers
             exec: driver
             param:
-            - {name: rate, value: "100", type: float}
-            - {name: bus, value: "7", type: str}
+            - {name: rate, value: $(var rate), type: float}
+            - {name: bus, value: $(var seed), type: str}
             - {name: none, value: "", type: str}
-            - {name: seed, value: "7", type: int}
-            - {name: sim, value: "yes", type: bool}
+            - {name: seed, value: $(var seed), type: int}
+            - {name: sim, value: $(var sim), type: bool}
     """
-    (node,) = launch(text)
+    (node,) = launch(text, rate="100", seed="7", sim="yes")
     given = ("-p", "rate:=100.0", "-p", 'bus:="7"', "-p", 'none:=""', "-p", "seed:=7", "-p", "sim:=true")
     assert node.command[-len(given) - 1 :] == (*given, "--")
 
@@ -214,7 +214,7 @@ def test_a_process_says_whether_it_is_required_or_comes_again(launch):
     text = """
         launch:
         - executable: {cmd: sleep 1, on_exit: shutdown}
-        - executable: {cmd: sleep 1, respawn: true, respawn_delay: 0.5}
+        - executable: {cmd: sleep 1, respawn: "true", respawn_delay: 0.5}
     """
     required, again = launch(text)
     assert (required.required, required.respawn) == (True, False)
@@ -252,10 +252,10 @@ PARAM = "launch:\n- node: {pkg: mivla_policy, exec: policy,\n  param: [%s]}"
         ("launch:\n- executable: {cmd: echo $(eval 1+1)}", 2, ["$(eval 1+1)"]),
         ("launch:\n- executable: {cmd: 'echo $(var x'}", 2, ["')'"]),
         ("launch:\n- executable: {cmd: echo, if: maybe}", 2, ["if", "'maybe'"]),
-        ("launch:\n- executable: {cmd: echo, if: 1,\n  unless: 0}", 3, ["'if' or 'unless'", "group"]),
+        ("launch:\n- executable: {cmd: echo, if: '1',\n  unless: '0'}", 3, ["'if' or 'unless'", "group"]),
         ("launch:\n- executable: {cmd: echo, on_exit: restart}", 2, ["on_exit", "'restart'"]),
         ("launch:\n- executable: {cmd: echo, output: log}", 2, ["output", "'log'"]),
-        ("launch:\n- executable: {cmd: echo, respawn_delay: -1}", 2, ["respawn_delay", "'-1'"]),
+        ("launch:\n- executable: {cmd: echo, respawn_delay: -1.0}", 2, ["respawn_delay", "'-1.0'"]),
         ("launch:\n- executable: {cmd: [echo, x]}", 2, ["cmd", "a list"]),
         ("launch:\n- node: {pkg: mivla_drivers, exec: pilot}", 2, ["'pilot'", "driver"]),
         ("launch:\n- node: {pkg: no_such_package, exec: pilot}", 2, ["no_such_package"]),
@@ -264,6 +264,18 @@ PARAM = "launch:\n- node: {pkg: mivla_policy, exec: policy,\n  param: [%s]}"
         (PARAM % "{name: a, value: [1], type: str}", 3, ["'type'"]),
         (PARAM % "{name: a, value: x, type: text}", 3, ["'text'", "float"]),
         (PARAM % "{name: a, value: x, type: int}", 3, ["a: ", "int", "'x'"]),
+        (PARAM % "{name: a, value: '7', type: int}", 3, ["a: ", "int", "'7'", "text"]),
+        (PARAM % "{name: a, value: 7, type: float}", 3, ["a: ", "float", "'7'", "whole number"]),
+        (PARAM % "{name: a, value: [b, 1]}", 3, ["a: ", "list of one type"]),
+        (PARAM % "{name: a}", 3, ["a: ", "'value'"]),
+        ("launch:\n- node: {pkg: mivla_drivers, exec: driver, name: a-b}", 2, ["name", "'a-b'"]),
+        ("launch:\n- node: {pkg: mivla_drivers, exec: driver, namespace: a b}", 2, ["namespace", "'/a b'"]),
+        ("launch:\n- node: {pkg: mivla_drivers, exec: driver, remap: []}", 2, ["remap", "empty list"]),
+        ("launch:\n- node: {pkg: mivla_drivers, exec: driver, remap: [{from: a}]}", 2, ["'to'"]),
+        ("launch:\n- set_env: {name: '', value: x}", 2, ["name", "empty"]),
+        ("launch:\n- executable: {cmd: \"echo '$(env NO x)'\"}", 2, ["cmd", "quotation"]),
+        ("launch:\n- executable: {cmd: 'echo a\\b'}", 2, ["cmd", "backslash"]),
+        ("launch:\n- executable: {cmd: echo $(env  NO x)}", 2, ["cmd", "one space"]),
         ("launch:\n- include: {file: /no/such.launch.yaml}", 2, ["/no/such.launch.yaml"]),
         ("launch:\n- arg: {name: task, description: what to do}", 2, ["task:=VALUE", "what to do"]),
         ("launch:\n- group: {scoped: true}", 2, ["'children'"]),
@@ -280,6 +292,17 @@ def test_a_refusal_names_file_line_and_key(launch, tmp_path, text, line, words):
     assert message.startswith(f"{tmp_path}/robot.launch.yaml:{line}: ")
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(
+    "fault", ["executable: {cmd: echo, respawn: true}", "executable: {}", "timer: {period: 1.0}"]
+)
+def test_a_fault_in_a_branch_that_is_not_taken_is_refused_as_well(launch, tmp_path, fault):
+    text = f"launch:\n- group:\n    if: 'false'\n    children:\n    - {fault}"
+    with pytest.raises(LaunchError, match=r":5: "):
+        launch(text)
+    with pytest.raises(LaunchError, match=r":5: "):
+        declared_arguments(tmp_path / "robot.launch.yaml")
 
 
 def test_an_unknown_argument_is_refused_with_the_known_ones(launch):
@@ -316,57 +339,3 @@ def test_arguments_of_included_files_are_declared_too_each_once(tmp_path):
     )
     declared = {argument.name: argument.default for argument in declared_arguments(file)}
     assert declared == {"bus": "can0", "side": None, "sim": "false"}
-
-
-# What is shipped
-
-PIPER = Path(find_share("mivla_bringup")) / "launch" / "piper.launch.yaml"
-
-
-def test_the_simulated_bringup_starts_simulator_driver_and_policy_on_an_emulated_bus():
-    simulator, driver, policy = plan_launch(PIPER, {"sim": "true"}).processes
-    assert [simulator.name, driver.name, policy.name] == ["simulator", "driver", "policy"]
-    for node in (simulator, driver):
-        assert 'bus:="emulated:piper"' in node.command
-        assert node.required
-    for node in (simulator, driver, policy):
-        assert "__ns:=/piper" in node.command
-
-
-def test_the_real_bringup_starts_a_camera_that_comes_again_and_keeps_the_contracts_bus():
-    camera, driver, _ = plan_launch(PIPER, {}).processes
-    assert camera.name == "camera"
-    assert camera.respawn
-    assert 'bus:=""' in driver.command
-
-
-@pytest.mark.parametrize("sim", ["true", "false"])
-def test_where_all_views_come_from_elsewhere_no_camera_is_started(sim):
-    plan = plan_launch(PIPER, {"cameras": "false", "sim": sim})
-    assert "camera" not in [process.name for process in plan.processes]
-    assert "driver" in [process.name for process in plan.processes]
-
-
-def test_the_container_of_a_real_robot_reads_a_parameter_file_of_the_host():
-    compose = yaml.safe_load((Path(__file__).parents[2] / "docker" / "compose.yaml").read_text())
-    robot = compose["services"]["robot"]
-    command, file, *words = robot["command"]
-    assert (command, file) == ("launch", PIPER.name)
-    mounted = {mount["target"] for mount in robot["volumes"] if isinstance(mount, dict)}
-    assert parse_arguments(words)["params_file"] in mounted
-
-
-def test_a_bringup_stays_on_this_machine_unless_it_is_opened():
-    for process in plan_launch(PIPER, {}, {}).processes:
-        assert process.environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
-        assert process.environment["FASTDDS_DEFAULT_PROFILES_FILE"].endswith("loopback.xml")
-    said, *others = plan_launch(PIPER, {"network": "true", "interface": "eth7"}, {}).processes
-    assert "eth7." in said.command
-    for process in others:
-        assert process.environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
-        assert process.environment["MIVLA_INTERFACE"] == "eth7"
-
-
-def test_every_argument_of_a_bringup_is_described():
-    for argument in declared_arguments(PIPER):
-        assert argument.description, argument.name

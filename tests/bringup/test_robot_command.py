@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from mivla_bringup.launcher.packages import find_share
 from mivla_bringup.launcher.plan import plan_launch
 from mivla_bringup.launcher.runner import Launch
 from mivla_drivers.network import claimed_domain, ros_environment
+from mivla_drivers.ros.robot_client import CallRefused, NoAnswer, RobotClient
 
 LAUNCH_FILE = Path(find_share("mivla_bringup")) / "launch" / "piper.launch.yaml"
 
@@ -32,13 +35,14 @@ class Answer:
 
 
 @pytest.fixture(scope="module")
-def bringup() -> Iterator[None]:
+def bringup(tmp_path_factory) -> Iterator[None]:
     """A bringup whose motors have power, in a ROS graph that nobody else hears."""
     with claimed_domain() as domain, pytest.MonkeyPatch.context() as patch:
         arguments = {
             "sim": "true",
             "policy": "false",
             "record": "true",
+            "record_folder": str(tmp_path_factory.mktemp("recordings")),
             "sim_bus": f"emulated:robot-{os.getpid()}",
             "feedback_rate_hz": "50.0",
         }
@@ -51,6 +55,14 @@ def bringup() -> Iterator[None]:
                 assert time.monotonic() < patience, said
                 assert launch.wait(0.1) is None, said
             yield
+
+
+@pytest.fixture(scope="module")
+def client(bringup) -> Iterator[RobotClient]:
+    """An operator who stays connected."""
+    with RobotClient("piper", "operator_of_tests") as connected:
+        connected.wait_for_driver(30.0)
+        yield connected
 
 
 @pytest.fixture
@@ -79,6 +91,25 @@ def test_cutting_the_power_of_a_holding_arm_is_refused_with_what_to_do(robot):
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("disable", "now"), "disable: expected no further word, got 'now': nothing was done"),
+        (("stop", "--watch"), "stop: --watch goes with status only"),
+        (("source",), "source: expected policy, teleop or none, got none: nothing was done"),
+        (("source", "policy", "now"), "got policy now: nothing was done"),
+        (("say",), "say: expected a sentence in quotes"),
+    ],
+)
+def test_a_word_too_many_or_too_few_is_refused_before_anything_is_done(robot, words, told):
+    assert robot("stop").returncode == 0  # so that nothing else would refuse to cut the power
+    done = robot(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert robot("enable").returncode == 0  # would take seconds of "motors are being given power" otherwise
+
+
+@pytest.mark.timeout(180)
 def test_the_robot_is_given_to_a_source_and_taken_back(robot):
     assert robot("source", "teleop").stdout.strip() == "command_source is teleop"
     assert robot("source", "none").returncode == 0
@@ -88,16 +119,107 @@ def test_the_robot_is_given_to_a_source_and_taken_back(robot):
 
 
 @pytest.mark.timeout(180)
-def test_a_sentence_is_said_to_whoever_listens_before_its_speaker_ends(bringup):
-    words = [sys.executable, "-m", "mivla_bringup.cli", "robot", "say", "Move the bottle onto the pad."]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "said 'Move the bottle onto the pad.'\n"
+def test_a_sentence_is_said_to_whoever_listens_before_its_speaker_ends(robot, client):
+    """A recorder begins an episode with the sentence that it heard last, so it must have heard it."""
+    assert client.get_parameters("recorder", "instruction") == {"instruction": ""}
+    for sentence in (f"Move bottle {number} onto the pad." for number in range(3)):
+        words = [sys.executable, "-m", "mivla_bringup.cli", "robot", "say", sentence]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"said {sentence!r}; heard by recorder\n"
+        folder = Path(robot("record").stdout.strip())
+        assert json.loads((folder / "episode.json").read_text())["instruction"] == sentence
+        assert robot("discard").returncode == 0
+    assert robot("say", "move", "it").stdout == "said 'move it'; heard by recorder\n"
+    assert robot("say", "").stdout == "the policy is paused; heard by recorder\n"
 
 
 @pytest.mark.timeout(180)
-def test_without_a_bringup_the_call_says_so(robot, monkeypatch):
-    monkeypatch.setattr(command, "ANSWER_S", 1.0)
+def test_a_connected_client_does_what_the_command_does(client):
+    assert client.say("Fold the towel.") == "said 'Fold the towel.'; heard by recorder"
+    client.watch.follow_diagnostics()
+    client.wait_until(lambda: instruction_of(client) == "Fold the towel.", 5.0, "the driver's word on it")
+    assert "stopped" in client.stop()
+    with pytest.raises(CallRefused, match="home: the driver is stopped"):
+        client.home()
+    assert client.enable().startswith("active")
+    client.select_source("teleop")
+    assert client.get_parameters("driver", "command_source") == {"command_source": "teleop"}
+    with pytest.raises(CallRefused, match=r"command_source to 'cat': .*got 'cat'"):
+        client.select_source("cat")
+    client.select_source("none")
+    client.watch.follow_progress()
+    assert "seed 5" in client.reset_simulator(seed=5, mode="easy")
+    client.wait_until(lambda: client.watch.progress is not None, 5.0, "progress")
+    assert not client.watch.progress.success
+    with pytest.raises(NoAnswer, match=r"/piper: expected rain within 0\.2 s, got none"):
+        client.wait_until(lambda: False, 0.2, "rain")
+
+
+@pytest.mark.timeout(180)
+def test_a_client_ends_waiting_where_its_check_says_that_it_is_pointless(bringup):
+    class Ended(Exception):
+        pass
+
+    def check():
+        raise Ended
+
+    with RobotClient("piper", "impatient", check=check) as impatient, pytest.raises(Ended):
+        impatient.wait_until(lambda: False, 10.0, "anything")
+
+
+@pytest.mark.timeout(180)
+def test_status_tells_every_part_and_its_exit_code_whether_all_is_well(robot):
+    assert robot("enable").returncode == 0
+    assert robot("source", "none").returncode == 0
+    well = next(
+        done for _ in range(5) if (done := robot("status")).returncode == 0
+    )  # a busy machine may stall
+    lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in well.stdout.splitlines())
+    assert lines["/piper"] == "all is well"
+    assert lines["driver"].startswith("active: ")
+    assert lines["source"] == "none"
+    assert lines["joint_states"].startswith("driver: ")
+    assert lines["front_camera"].startswith("simulator: ")
+    assert lines["policy"] == "none runs"
+    assert "recorder" in lines
+    assert robot("stop").returncode == 0
+    ill = robot("status")
+    assert ill.returncode == 1
+    assert "WARNING: stopped by an operator" in ill.stdout.replace("stopped: ", "")
+    assert robot("enable").returncode == 0
+
+
+@pytest.mark.timeout(180)
+def test_a_wrong_namespace_is_named_at_once_with_the_right_one(robot):
+    began = time.monotonic()
+    done = robot("enable", "--namespace", "nowhere")
+    assert time.monotonic() - began < 5.0  # 1.5 s on an idle machine
+    assert done.returncode == 2
+    assert "/nowhere: no driver is there, but in /piper: say --namespace piper" in done.stderr
+
+
+@pytest.mark.timeout(180)
+def test_a_driver_without_a_socket_is_reached_through_ros(robot, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # as seen from another computer or container
+    assert robot("source", "none").stdout == "command_source is none\n"
+    assert robot("say", "Look.").stdout == "said 'Look.'; heard by recorder\n"
     done = robot("enable", "--namespace", "nowhere")
     assert done.returncode == 2
-    assert "/nowhere/driver/enable: is the bringup running?" in done.stderr
+    assert "/nowhere: no driver is there, but in /piper" in done.stderr
+
+
+@pytest.mark.timeout(180)
+def test_without_any_bringup_the_call_says_so(robot, monkeypatch):
+    monkeypatch.setattr(command, "ANSWER_S", 1.0)
+    with claimed_domain() as empty:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(empty))
+        done = robot("enable")
+    assert done.returncode == 2
+    assert "found none in any namespace: is a bringup running" in done.stderr
+
+
+def instruction_of(client: RobotClient) -> str | None:
+    """What the driver says that was said last."""
+    status, _ = client.watch.diagnostics.get("piper/driver", (None, 0.0))
+    return None if status is None else {item.key: item.value for item in status.values}["instruction"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from mivla_bringup.studies.report import draw, markdown, tabulate
 from mivla_bringup.studies.results import Row, rate_of, read_rows, write_rows
 from mivla_bringup.studies.run import StudyRun
 from mivla_drivers.errors import DataError
-from mivla_drivers.simulation.conditions import CONDITIONS
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
 from mivla_policy.checkpoint import load_policy_folder
 from mivla_policy.data.encoded import EncodedFrames
 from mivla_policy.data.mutual_frames import MutualFrames, statistics_of
@@ -115,7 +116,8 @@ class TestPlan:
         assert len(set(STUDIES["few-shot"].policies)) == 12
 
     def test_generalisation_tries_every_condition(self):
-        assert set(STUDIES["generalisation"].conditions) == set(CONDITIONS)
+        beyond = set(load_task(DEFAULT_TASK).conditions) - {"easy", "hard"}
+        assert set(STUDIES["generalisation"].conditions) == beyond
 
     def test_studies_share_policies(self):
         shared = set(STUDIES["few-shot"].policies)
@@ -131,6 +133,29 @@ class TestPlan:
     def test_a_scale_of_nothing_is_refused(self):
         with pytest.raises(DataError, match="trials: expected a number above 0, got 0"):
             Scale(trials=0)
+
+    @pytest.mark.parametrize(
+        ("task", "message"),
+        [
+            ("fly_to_the_moon", "expected one of .*lift_can"),
+            ("lift_can", "lift_can: expected conditions .*seen"),
+        ],
+    )
+    def test_a_task_that_cannot_be_studied_is_refused_before_anything_is_made(
+        self, tmp_path, capsys, task, message
+    ):
+        out = tmp_path / "study"
+        assert main(["study", "ablation", "--task", task, "--out", str(out)]) == 2
+        assert re.search(message, capsys.readouterr().err)
+        assert not out.exists()
+
+    def test_a_folder_of_a_study_that_could_not_name_its_task_goes_on(self, tmp_path):
+        scale = dataclasses.asdict(TINY)
+        del scale["task"]
+        (tmp_path / "scale.json").write_text(json.dumps(scale))
+        StudyRun(STUDIES["ablation"], TINY, tmp_path, workers=1)
+        with pytest.raises(DataError, match="expected the scale"):
+            StudyRun(STUDIES["ablation"], dataclasses.replace(TINY, seeds=2), tmp_path, workers=1)
 
     def test_kinds_of_pretraining_are_equal_in_steps_or_in_passes(self):
         with pytest.raises(DataError, match=r"equal: expected one of \('steps', 'passes'\), got 'time'"):

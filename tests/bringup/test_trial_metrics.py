@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mivla_bringup.trials.metrics import Trial, summarise, wilson_interval
-from mivla_bringup.trials.report import subtask_line, table, write_csv, write_summary
+from mivla_bringup.trials.report import duration, read_csv, so_far, subtask_line, table, troubles, write_csv
 from mivla_bringup.trials.video import Moment, caption, write_video
+from mivla_drivers.errors import MivlaError
 
 SUBTASKS = ("grasped", "lifted", "over_the_pad", "placed")
 
@@ -88,23 +89,34 @@ def test_csv_has_one_row_a_trial_and_a_column_a_subtask(tmp_path):
     assert [second[name] for name in SUBTASKS] == ["1", "0", "0", "0"]
 
 
-def test_summary_json_has_what_others_will_compare(tmp_path):
-    about = {"seed": 1000, "mode": "easy", "policy": "models/x"}
-    write_summary(tmp_path / "summary.json", summarise([trial(0, 2)]), about)
-    document = json.loads((tmp_path / "summary.json").read_text())
-    assert document["mean_time_s"] is None
-    assert document["success_interval"] == [0.0, pytest.approx(0.7935, abs=1e-3)]
-    wanted = {
-        "n",
-        "success_rate",
-        "success_interval",
-        "completeness",
-        "mean_time_s",
-        "seed",
-        "mode",
-        "policy",
-    }
-    assert set(document) == wanted
+def test_trials_are_read_back_as_they_were_written(tmp_path):
+    trials = [trial(0, 4, 8.25), replace(trial(1, 1, 30.0), warnings=2, starved=1, refused=3)]
+    write_csv(tmp_path / "trials.csv", trials, "hard")
+    assert read_csv(tmp_path / "trials.csv") == trials
+
+
+@pytest.mark.parametrize("text", ["trial,seed\n0,nonsense\n", "\0", "trial,seed,success\n0,1,1\n"])
+def test_a_file_that_holds_no_trials_is_refused(tmp_path, text):
+    (tmp_path / "trials.csv").write_text(text)
+    with pytest.raises(MivlaError, match=r"trials\.csv: expected rows of trials"):
+        read_csv(tmp_path / "trials.csv")
+
+
+def test_the_running_rate_says_how_sure_it_is_and_what_is_left():
+    text = so_far([trial(0, 4), trial(1, 2)], 5, left_s=90.0)
+    assert text == "so far 1 of 2: 50 % (9 to 91 %), 3 left, about 90 s"
+    assert so_far([trial(0, 4)], 1, left_s=0.0) == "so far 1 of 1: 100 % (21 to 100 %)"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(45.2, "45 s"), (600.0, "10 min"), (9000.0, "2.5 h")])
+def test_a_time_left_is_told_in_the_unit_that_fits(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_troubles_of_several_trials_are_added_and_none_is_not_told():
+    assert troubles([trial(0, 4)]) == ""
+    told = troubles([replace(trial(0, 4), starved=1, warnings=2), replace(trial(1, 4), starved=2)])
+    assert told == "3 times the policy ran out of chunks, 2 warnings logged"
 
 
 # Video
@@ -122,6 +134,18 @@ def test_a_video_shows_both_cameras_side_by_side_above_a_caption(tmp_path, capfd
     assert bgr[160, 160] == pytest.approx(np.array([0, 0, 200]), abs=12)
     assert bgr[160, 480] == pytest.approx(np.array([200, 0, 0]), abs=12)
     assert capfd.readouterr().err == ""
+
+
+def test_a_video_ends_on_its_outcome_for_a_second(tmp_path):
+    image = np.zeros((160, 160, 3), np.uint8)
+    write_video(tmp_path / "trial.webm", [Moment((image,), "trial 1")] * 5, rate_hz=10, outcome="failure")
+    video = cv2.VideoCapture(str(tmp_path / "trial.webm"))
+    frames = [video.read()[1] for _ in range(int(video.get(cv2.CAP_PROP_FRAME_COUNT)))]
+    assert len(frames) == 15
+    strips = [frame[330:].astype(int) for frame in frames]
+    assert np.abs(strips[5] - strips[4]).mean() > 1.0  # the word stands below the held frames ...
+    assert np.abs(strips[14] - strips[5]).mean() < 1.0  # ... until the end
+    assert np.abs(frames[14][:320].astype(int) - frames[4][:320]).mean() < 1.0
 
 
 def test_a_caption_tells_trial_seed_time_and_what_was_reached():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -33,8 +34,18 @@ def test_the_shipped_policy_runs_a_trial_and_its_results_are_stored(tmp_path):
     assert (summary["n"], summary["seed"], summary["mode"]) == (1, 2000, "easy")
     assert summary["success_rate"] == float(row["success"])
     # Whatever the trial came to, the arm moved because of the policy: the front view has changed.
-    first, *_, last = frames(tmp_path / "trial_000.webm")
+    outcome = "success" if row["success"] == "1" else "failure"
+    first, *_, last = frames(tmp_path / f"trial_000_seed_2000_{outcome}.webm")
     assert np.abs(first[:300, :320].astype(int) - last[:300, :320]).mean() > 1.0
+    # A warning in a normal run would hide the one that means something. Feedback that comes late because the
+    # machine is busy with something else is worth its warning.
+    log = (tmp_path / "launch.log").read_text().splitlines()
+    warnings = [line for line in log if re.search(r"WARN|ERROR|FATAL|Traceback|mivla: ", line)]
+    assert [line for line in warnings if not re.search(r"feedback is \d+ ms old", line)] == []
+    assert any("[INFO]" in line and "waiting for the first chunk of policy" in line for line in log)
+    assert (int(row["warnings"]), row["starved"], row["refused"]) == (len(warnings), "0", "0")
+    assert [line for line in done.stderr.splitlines() if not line.startswith("pybullet build time")] == []
+    assert summary["complete"]
 
 
 def frames(path) -> list[np.ndarray]:

@@ -26,7 +26,7 @@ class PretendArm:
         self.deaf_since = None
         self.reopened = 0
         self.cuts = 0
-        self.faults = ()
+        self.faults = self.warnings = ()
         self.blocked = {}
         self.written = []
         self._asked = 0
@@ -46,7 +46,7 @@ class PretendArm:
         age = 0.0 if self.deaf_since is None else now - self.deaf_since
         some = self.powered or bool(self.stuck_power)
         enabled = self.powered and not self.misread
-        return Measurement(self.position.copy(), zero, zero, age, enabled, some, self.faults)
+        return Measurement(self.position.copy(), zero, zero, age, enabled, some, self.faults, self.warnings)
 
     def write(self, position):
         self.written.append(position.copy())
@@ -89,6 +89,10 @@ class Bench:
             self.send(**joints)
             self.run(0.5)
         return self.report
+
+    @property
+    def starved(self):
+        return self.driver.diagnostics(self.now).values["starved"]
 
     @property
     def level(self):

@@ -11,12 +11,12 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers import conversions
-from mivla_drivers.contract import Camera, load_contract
+from mivla_drivers.contract import CameraConfig, load_contract
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import CommandRefused, DataError
 
 CONTRACT = load_contract("piper")
-CAMERA = Camera("front_camera", "front_camera", width=16, height=8, rate_hz=10, view="front")
+CAMERA = CameraConfig("front_camera", "front_camera", width=16, height=8, rate_hz=10, view="front")
 NOW = 1_760_000_000.25
 
 

@@ -5,6 +5,7 @@ import pytest
 from pretend_arm import CONTRACT, GRIPPER, JOINT2, PERIOD
 
 from mivla_drivers.control.driver_report import Mode
+from mivla_drivers.control.source_watch import FIRST_CHUNK_S
 from mivla_drivers.errors import CommandRefused, HardwareError
 
 
@@ -264,3 +265,63 @@ def test_an_error_of_the_program_holds(active):
     active.driver.fail("step: division by zero")
     assert active.run(0.1).mode is Mode.FAULT
     assert active.report.source == "hold"
+
+
+# A source that has not begun, and one that ran dry
+
+
+def test_a_source_that_was_just_selected_is_waited_for_without_a_warning(active):
+    active.run(FIRST_CHUNK_S - 1.0)
+    assert active.level == "ok"
+    assert "waiting for the first chunk of policy" in active.driver.reason
+    active.send(joint2=1.0)
+    assert active.run(0.5).source == "policy"
+    assert active.starved == 0
+
+
+def test_a_source_whose_first_chunk_does_not_come_in_time_is_a_warning_and_no_starvation(active):
+    active.run(FIRST_CHUNK_S + 0.1)
+    assert active.level == "warn"
+    assert "no chunk from policy in the 3 s since it was selected" in active.driver.reason
+    assert active.starved == 0
+
+
+def test_the_wait_for_a_first_chunk_begins_anew_with_each_selection(active):
+    active.run(FIRST_CHUNK_S + 0.1)
+    active.driver.select_source("none")
+    active.driver.select_source("policy")
+    active.run(1.0)
+    assert active.level == "ok"
+
+
+def test_each_time_a_source_runs_dry_is_a_warning_and_is_counted_once(active):
+    for times in (1, 2):
+        active.send(joint2=1.0)
+        active.run(3.0)  # the chunk lasts 1.5 s
+        assert active.level == "warn"
+        assert "nothing to play from policy" in active.driver.reason
+        assert active.starved == times
+
+
+def test_a_source_that_is_taken_away_has_not_run_dry(active):
+    active.follow(1.0, joint2=1.0)
+    active.driver.select_source("none")
+    active.run(3.0)
+    assert (active.level, active.starved) == ("ok", 0)
+
+
+def test_old_feedback_is_a_warning_also_before_the_first_chunk(active):
+    active.arm.deaf_since = active.now
+    active.run(0.3)
+    assert active.level == "warn"
+
+
+def test_what_an_arm_lacks_while_its_motors_come_up_is_a_warning_only_once_they_should_have(bench):
+    bench.arm.warnings = ("without power: joint3",)
+    bench.arm.power_delay = 10_000
+    bench.driver.enable()
+    bench.run(1.0)
+    assert bench.level == "ok"
+    bench.run(5.0)
+    assert bench.level == "error"
+    assert "without power: joint3" in bench.driver.reason

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -18,13 +19,16 @@ from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers import network
 from mivla_drivers.contract import load_contract
 from mivla_drivers.control.trajectory import ActionChunk
-from mivla_drivers.conversions import joint_vector, trajectory_message
+from mivla_drivers.conversions import joint_vector, stamp_seconds, trajectory_message
+from mivla_drivers.ros.instruction import LATCHED
+from mivla_drivers.ros.operator_endpoint import call, current_domain, endpoint_path
 
 CONTRACT = load_contract("piper")
 JOINT1 = 0
@@ -175,8 +179,12 @@ class Operator:
         return self.call("change_state", ChangeState, request).success
 
     def select(self, source):
+        return self.set_driver(command_source=source)
+
+    def set_driver(self, **parameter):
+        ((name, value),) = parameter.items()
         request = SetParameters.Request()
-        request.parameters = [Parameter("command_source", value=source).to_parameter_msg()]
+        request.parameters = [Parameter(name, value=value).to_parameter_msg()]
         return self.call("set_parameters", SetParameters, request).results[0]
 
     @property
@@ -242,6 +250,68 @@ def test_a_trajectory_moves_the_arm_and_joint_states_tell_it(driving):
     assert abs(driving.joints.header.stamp.sec - time.time()) < 3
     assert driving.diagnostics.name == "piper/driver"
     assert float(driving.value("period_mean_ms")) == pytest.approx(5.0, abs=1.5)
+
+
+def test_a_measurement_is_published_once_with_a_stamp_that_never_goes_backwards(driving):
+    stamps = []
+    listener = driving.node.create_subscription(
+        JointState, "joint_states", lambda message: stamps.append(stamp_seconds(message.header.stamp)), 500
+    )
+    driving.set_driver(joint_state_rate_hz=1000.0)  # far more often than the arm says where it is
+    driving.send(joint1=0.3)
+    driving.wait(lambda: stamps)
+    stamps.clear()
+    began = time.monotonic()
+    driving.spin(2.0)
+    seconds = time.monotonic() - began
+    driving.set_driver(joint_state_rate_hz=50.0)
+    driving.node.destroy_subscription(listener)
+    assert len(stamps) > 20
+    # Feedback comes at 50 Hz; a step may fall between the frames of arm and gripper, which makes two of one.
+    assert len(stamps) / seconds < 2 * 50 + 10
+    assert np.diff(stamps).min() > 0
+
+
+def test_a_sentence_outlives_its_speaker_for_listeners_that_start_later(driving):
+    speaker = driving.node.create_publisher(String, "instruction", LATCHED)
+    speaker.publish(String(data="Pour the tea."))
+    driving.wait(lambda: driving.value("instruction") == "Pour the tea.")
+    driving.node.destroy_publisher(speaker)
+    assert endpoint_call(driving, "say", "Stir it.").success is False  # but for the driver, nobody listens
+    heard = []
+    listener = driving.node.create_subscription(
+        String, "instruction", lambda message: heard.append(message.data), LATCHED
+    )
+    driving.wait(lambda: heard)
+    driving.spin(0.3)
+    assert heard == ["Stir it."]
+    driving.node.destroy_subscription(listener)
+
+
+def test_an_operator_of_this_machine_is_answered_by_the_driver_itself(driving):
+    assert endpoint_call(driving, "stop").success
+    driving.wait_for_mode("stopped")
+    told = endpoint_call(driving, "source", "policy")
+    assert told.success
+    assert "the driver does not move: stopped" in told.message
+    enabled = endpoint_call(driving, "enable")
+    assert (enabled.success, enabled.message.split(":")[0]) == (True, "active")
+    refused = endpoint_call(driving, "source", "cat")
+    assert not refused.success
+    assert "expected one of ['none', 'policy', 'teleop'], got 'cat'" in refused.message
+    refused = endpoint_call(driving, "disable")
+    assert not refused.success
+    assert "call driver/stop, then driver/disable" in refused.message
+    assert endpoint_call(driving, "source", "none").message == "command_source is none"
+
+
+def endpoint_call(operator, action, value=""):
+    """What the driver answers on its socket, while this process goes on listening to it."""
+    path = endpoint_path("driver", f"/{operator.namespace}", current_domain())
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(call, path, action, value, 10.0)
+        operator.wait(answer.done)
+        return answer.result()
 
 
 def unknown_joint(message):
@@ -399,7 +469,7 @@ def test_an_unknown_robot_ends_with_a_message(operator):
     driver = operator.start_driver(robot="toaster")
     operator.wait(lambda: driver.poll() is not None)
     assert driver.returncode == 1
-    assert "mivla: toaster: expected a robot of" in driver.log.read_text()
+    assert "mivla: robot: toaster: expected a robot of" in driver.log.read_text()
 
 
 def test_a_killed_driver_leaves_the_bus_free(driving):

@@ -7,13 +7,13 @@ import functools
 import time
 
 import numpy as np
-import pybullet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from piper_sdk.kinematics.piper_fk import C_PiperForwardKinematics
 from scipy.spatial.transform import Rotation
 
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import ContractError
 from mivla_drivers.kinematics import Kinematics

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mivla_drivers.contract import load_contract
-from mivla_drivers.errors import ContractError, HardwareError
+from mivla_drivers.errors import ContractError, EmulatorMissing, HardwareError
 from mivla_drivers.robots.piper.emulator import Fault, PiperArm
 from mivla_drivers.robots.piper.hardware import PiperHardware
 from mivla_drivers.robots.plant import KinematicPlant
@@ -29,11 +29,11 @@ START = np.array([0.1, 0.8, -0.9, 0.1, 0.6, -0.2, 0.05])
 class Rig:
     """An emulated arm, and the hardware backend under test on its bus."""
 
-    def __init__(self):
+    def __init__(self, start=START):
         self.name = f"test-{uuid.uuid4().hex[:8]}"
         self.contract = load_contract("piper", bus=f"emulated:{self.name}")
         self.hub = CanHub(self.name).start()
-        self.plant = KinematicPlant(START, velocity_limit=2.0)
+        self.plant = KinematicPlant(start, velocity_limit=2.0)
         self.arm = PiperArm(self.name, self.plant, feedback_rate_hz=100)
         self.arm.start()
         self.hardware = PiperHardware(self.contract)
@@ -86,6 +86,31 @@ def test_reads_the_arm_in_radians_and_metres(connected):
 def test_power_up_leaves_the_arm_where_it_is(connected):
     measurement = connected.power_up()
     assert measurement.position == pytest.approx(START, abs=2e-4)
+
+
+@pytest.fixture
+def folded():
+    """A connected arm that lies on its stops, whose encoders read a little more than the limits."""
+    rig = Rig(np.array([0.0, -0.008, 0.002, 0.0, 0.0, 0.0, 0.0]))
+    rig.hardware.connect()
+    yield rig
+    rig.close()
+
+
+def test_an_arm_that_lies_on_its_stops_is_powered_and_held_without_a_warning(folded):
+    where = folded.power_up().position
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        folded.hardware.write(where)
+        time.sleep(0.01)
+        assert folded.read().warnings == ()
+    assert folded.read().position[1:3] == pytest.approx([0.0, 0.0], abs=1e-4)
+
+
+def test_a_target_well_beyond_a_limit_is_passed_on_and_the_arm_warns_about_it(connected):
+    connected.power_up()
+    connected.hardware.write(START - [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])  # joint2 at -0.2 rad
+    connected.wait(lambda m: m.warnings == ("arm: target beyond the arm's own limits",))
 
 
 def test_a_written_target_is_reached_and_its_speed_is_read(connected):
@@ -223,7 +248,7 @@ def test_a_silent_arm_at_connect_is_explained_and_the_bus_is_left(rig):
 
 def test_a_missing_emulator_is_explained():
     contract = load_contract("piper", bus="emulated:nobody-home")
-    with pytest.raises(HardwareError, match="expected an emulator on bus emulated:nobody-home"):
+    with pytest.raises(EmulatorMissing, match="expected an emulator on bus emulated:nobody-home"):
         make_hardware(contract).connect()
 
 

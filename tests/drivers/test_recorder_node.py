@@ -291,5 +291,5 @@ def test_an_unknown_robot_ends_with_a_message(lone_robot):
     lone_robot.start_recorder(robot="toaster")
     lone_robot.wait(lambda: lone_robot.process.poll() is not None)
     assert lone_robot.process.returncode == 1
-    assert "mivla: toaster: expected a robot of" in lone_robot.log.read_text()
+    assert "mivla: robot: toaster: expected a robot of" in lone_robot.log.read_text()
     assert "Traceback" not in lone_robot.log.read_text()

@@ -8,21 +8,23 @@ import numpy as np
 import pytest
 
 from mivla_drivers.contract import load_contract
-from mivla_drivers.errors import ContractError, MivlaError
-from mivla_drivers.simulation.expert import BottleExpert
-from mivla_drivers.simulation.renderer import render
-from mivla_drivers.simulation.scene import BOTTLE_AREA, CLUTTER_AREAS, PAD_CENTRE, sample_scene
-from mivla_drivers.simulation.simulation import Simulation
-from mivla_drivers.simulation.task import MoveBottleOntoPad
-from mivla_drivers.simulation.textures import texture
-from mivla_drivers.simulation.world import World
+from mivla_drivers.errors import ContractError, DataError, MivlaError
+from mivla_drivers.simulation.lockstep import FollowPlan, Lockstep
+from mivla_drivers.simulation.real_time import RealTimeSimulation
+from mivla_drivers.simulation.tasks import load_task
+from mivla_drivers.simulation.tasks.move_bottle_onto_pad import BOTTLE_AREA, PAD_CENTRE, TASK
+from mivla_drivers.simulation.world.base_scene import CLUTTER_AREAS
+from mivla_drivers.simulation.world.physics import World
+from mivla_drivers.simulation.world.renderer import render
+from mivla_drivers.simulation.world.textures import texture
 
 CONTRACT = load_contract("piper")
+sample_scene = TASK.sample_scene
 
 
 @pytest.fixture
 def world():
-    world = World(CONTRACT, sample_scene(0, "easy"))
+    world = World(CONTRACT, sample_scene(0, "easy"), TASK.spawn)
     yield world
     world.close()
 
@@ -61,12 +63,12 @@ class TestScene:
 
     def test_clutter_keeps_out_of_the_arm_s_way(self):
         for seed in range(100):
-            for thing in sample_scene(seed, "hard").clutter:
-                x, y = thing.position
+            for clutter in sample_scene(seed, "hard").clutter:
+                x, y = clutter.position
                 assert any(x0 <= x <= x1 and y0 <= y <= y1 for (x0, x1), (y0, y1) in CLUTTER_AREAS)
 
-    def test_an_unknown_mode_is_refused(self):
-        with pytest.raises(ValueError, match=r"expected one of .*easy.*hard.*, got .medium."):
+    def test_an_unknown_condition_is_refused(self):
+        with pytest.raises(DataError, match=r"expected one of .*easy.*hard.*, got .medium."):
             sample_scene(0, "medium")
 
 
@@ -91,9 +93,9 @@ class TestWorld:
         assert np.abs(np.diff(positions)).max() / world.step_s < 3.0 * 1.2
 
     def test_the_bottle_stands_still_when_nobody_touches_it(self, world):
-        before = world.body_pose(world.bottle)[0]
+        before = world.pose("bottle")[0]
         settle(world, CONTRACT.home, 2.0)
-        assert np.linalg.norm(world.body_pose(world.bottle)[0] - before) < 0.002
+        assert np.linalg.norm(world.pose("bottle")[0] - before) < 0.002
 
     def test_a_hundred_resets_cost_no_memory(self, world):
         import psutil
@@ -140,38 +142,40 @@ class TestCameras:
 
 class TestTask:
     def test_nothing_is_done_before_anything_happened(self, world):
-        task = MoveBottleOntoPad()
-        assert not any(task.update(world).values())
-        assert not task.success
+        progress = TASK.progress(world)
+        assert not any(progress.update().values())
+        assert not progress.success
 
     @pytest.mark.parametrize("mode", ["easy", "hard"])
     def test_the_expert_does_every_sub_task_in_order(self, mode):
         scene = sample_scene(5, mode)
-        world, task = World(CONTRACT, scene), MoveBottleOntoPad()
-        plan = BottleExpert(CONTRACT).plan(scene, CONTRACT.home, np.random.default_rng(5))
+        plan = TASK.expert(CONTRACT).plan(scene, CONTRACT.home, np.random.default_rng(5))
         order: list[str] = []
-        while world.time_s < plan.duration_s + 0.3:
-            for _ in range(20):
-                world.target = plan.at(np.array(world.time_s + world.step_s))
-                world.step()
-            order += [name for name, done in task.update(world).items() if done and name not in order]
-        world.close()
-        assert order == list(task.subtasks)
-        assert task.success
+        with Lockstep(CONTRACT, TASK) as lockstep:
+            lockstep.reset(scene)
+            done = lockstep.progress.done
+            lockstep.run(
+                FollowPlan(plan),
+                plan.duration_s + 0.3,
+                observe=lambda _: order.extend(n for n in TASK.subtasks if done[n] and n not in order),
+                stop_at_success=False,
+            )
+            assert lockstep.progress.success
+        assert order == list(TASK.subtasks)
 
     def test_a_bottle_already_on_the_pad_is_no_success(self, world):
         scene = sample_scene(0, "easy")
         world.reset(replace(scene, bottle=scene.pad))
-        task = MoveBottleOntoPad()
+        progress = TASK.progress(world)
         for _ in range(5):
             settle(world, CONTRACT.home, world.time_s + 0.1)
-            task.update(world)
-        assert not task.success
+            progress.update()
+        assert not progress.success
 
 
 class TestExpert:
     def test_plans_stay_within_limits_and_below_the_gate_s_speed(self):
-        expert = BottleExpert(CONTRACT)
+        expert = TASK.expert(CONTRACT)
         for seed in range(10):
             scene = sample_scene(seed, "easy")
             plan = expert.plan(scene, CONTRACT.home, np.random.default_rng(seed))
@@ -183,12 +187,12 @@ class TestExpert:
     def test_a_scene_out_of_reach_is_refused(self):
         scene = replace(sample_scene(0, "easy"), bottle=(0.9, 0.0))
         with pytest.raises(MivlaError, match=r"expected to reach .* got within .* mm"):
-            BottleExpert(CONTRACT).plan(scene, CONTRACT.home, np.random.default_rng(0))
+            TASK.expert(CONTRACT).plan(scene, CONTRACT.home, np.random.default_rng(0))
 
 
-class TestSimulation:
+class TestRealTime:
     def test_the_world_follows_the_clock_and_frames_fall_due_at_their_rate(self):
-        simulation = Simulation(CONTRACT, seed=0, mode="easy")
+        simulation = RealTimeSimulation(CONTRACT, TASK, seed=0, condition="easy")
         frames = looks = 0
         for tick in range(101):
             due, looked = simulation.advance(now=100.0 + tick * 0.01)
@@ -199,7 +203,7 @@ class TestSimulation:
         assert looks == pytest.approx(10, abs=1)
 
     def test_time_that_the_machine_lost_is_not_made_up_in_a_jump(self):
-        simulation = Simulation(CONTRACT, seed=0, mode="easy")
+        simulation = RealTimeSimulation(CONTRACT, TASK, seed=0, condition="easy")
         simulation.advance(now=0.0)
         simulation.plant.drive(CONTRACT.home + np.array([1.0, 0, 0, 0, 0, 0, 0]), np.ones(7, dtype=bool))
         simulation.advance(now=10.0)
@@ -208,13 +212,29 @@ class TestSimulation:
         assert 0.0 < moved < 3.0 * 0.15
         assert simulation.lost_s == pytest.approx(9.9)
 
-    def test_a_reset_furnishes_anew_and_leaves_the_arm_where_it_is(self):
-        simulation = Simulation(CONTRACT, seed=0, mode="easy")
+    def test_every_task_can_be_simulated_and_a_reset_forgets_what_was_done(self):
+        task = load_task("touch_button")
+        simulation = RealTimeSimulation(CONTRACT, task, seed=0, condition="hard")
+        plan = task.expert(CONTRACT).plan(
+            task.sample_scene(0, "hard"), CONTRACT.home, np.random.default_rng(0)
+        )
+        now = 0.0
+        while now < plan.duration_s and not simulation.progress["above"]:
+            simulation.plant.drive(plan.at(now), np.ones(CONTRACT.size, dtype=bool))
+            simulation.advance(now)
+            now += 0.05
+        assert simulation.progress == {"above": True, "touched": False, "released": False}
+        simulation.reset(seed=1, condition="easy")
+        simulation.close()
+        assert not any(simulation.progress.values())
+
+    def test_a_reset_builds_the_scene_anew_and_leaves_the_arm_where_it_is(self):
+        simulation = RealTimeSimulation(CONTRACT, TASK, seed=0, condition="easy")
         target = CONTRACT.home + np.array([0.4, 0, 0, 0, 0, 0, 0])
         simulation.plant.drive(target, np.ones(7, dtype=bool))
         for tick in range(100):
             simulation.advance(now=tick * 0.02)
-        simulation.reset(seed=1, mode="hard")
+        simulation.reset(seed=1, condition="hard")
         simulation.advance(now=2.0)
         position = simulation.plant.state().position[0]
         simulation.close()

@@ -9,9 +9,8 @@ import pytest
 from mivla_drivers.contract import load_contract
 from mivla_drivers.errors import DataError
 from mivla_drivers.retargeting.frames import transform
-from mivla_drivers.simulation.hands.performance import perform
-from mivla_drivers.simulation.hands.scene import sample_hand_scene
-from mivla_drivers.simulation.tasks.catalogue import HAND_TASKS
+from mivla_drivers.simulation.human.performance import perform
+from mivla_drivers.simulation.human.scene import sample_hand_scene, tabletop_task
 from mivla_policy.action_space import HUMAN
 from mivla_policy.data import hand_demonstrations
 from mivla_policy.data.egodex import JOINTS, egodex_reader
@@ -37,7 +36,7 @@ def tracks(folder):
 
 
 def performed(number):
-    scene = sample_hand_scene(HAND_TASKS[TASKS[number]], number)
+    scene = sample_hand_scene(tabletop_task(TASKS[number]), number)
     return scene, perform(scene, np.random.default_rng([number, 1]))
 
 
@@ -53,7 +52,7 @@ class TestEgoDexLayout:
             assert track.images["front"][len(track) - 1].shape == (160, 160, 3)
 
     def test_there_are_68_joints_and_a_camera_with_true_rotations(self, folder):
-        with h5py.File(episode_path(folder, HAND_TASKS[TASKS[0]], 0)) as file:
+        with h5py.File(episode_path(folder, TASKS[0], 0)) as file:
             assert set(file["transforms"]) == {*JOINTS, "camera"}
             for joint in (*JOINTS, "camera"):
                 rotation = file[f"transforms/{joint}"][:, :3, :3]
@@ -66,7 +65,7 @@ class TestEgoDexLayout:
         assert "pad" in tracks["take_can_off_pad"].instruction
 
     def test_a_reversible_task_names_both_directions(self, folder):
-        with h5py.File(episode_path(folder, HAND_TASKS["take_can_off_pad"], 2)) as file:
+        with h5py.File(episode_path(folder, "take_can_off_pad", 2)) as file:
             assert file.attrs["llm_type"] == "reversible"
             assert file.attrs["which_llm_description"] == "2"
             assert file.attrs["llm_description"] != file.attrs["llm_description2"]
@@ -109,7 +108,7 @@ class TestMotion:
 
 class TestGenerate:
     def test_what_is_there_is_kept_and_what_is_missing_is_written_again_the_same(self, folder):
-        kept, lost = (episode_path(folder, HAND_TASKS[TASKS[i]], i) for i in (0, 1))
+        kept, lost = (episode_path(folder, TASKS[i], i) for i in (0, 1))
         stamp = kept.stat().st_mtime_ns
         with h5py.File(lost) as file:
             before = file["transforms/rightHand"][()]
@@ -122,3 +121,7 @@ class TestGenerate:
     def test_an_unknown_task_is_refused(self, tmp_path):
         with pytest.raises(DataError, match=r"expected one of .*lift_can.*, got 'juggle'"):
             generate(tmp_path, episodes=1, workers=1, tasks=("juggle",))
+
+    def test_a_task_that_hands_cannot_do_is_refused(self, tmp_path):
+        with pytest.raises(DataError, match="move_bottle_onto_pad: expected a tabletop task"):
+            generate(tmp_path, episodes=1, workers=1, tasks=("move_bottle_onto_pad",))

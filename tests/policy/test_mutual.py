@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutual_data import brightness_tokens, letter_tokens, tiny_config, tracks, write_frames
+from rounding import FLOAT32
 from small_models import plain_statistics
 
 from mivla_drivers.contract import load_contract
@@ -143,9 +144,9 @@ class TestSlotWeights:
             term = weights[source == embodiment, slots]
             sums = term.sum(axis=1)
             known = sums > 0
-            assert sums[known] == pytest.approx(1 / max(1, known.sum()), rel=1e-5)
+            assert sums[known] == pytest.approx(1 / max(1, known.sum()), rel=FLOAT32)
             total += float(known.any())
-        assert weights.sum() == pytest.approx(total, rel=1e-5)
+        assert weights.sum() == pytest.approx(total, rel=FLOAT32)
 
     @pytest.mark.parametrize(
         ("objective", "counted"),
@@ -182,7 +183,7 @@ class TestLoss:
         l_h2r = error[human][..., HUMAN].mean() + error[human][..., 48:].mean()
         l_r2h = error[~human][..., 48:].mean() + error[~human][..., HUMAN].mean()
         assert 0 < human.sum() < len(human)
-        assert loss.item() == pytest.approx((l_r2h + l_h2r).item(), rel=1e-5)
+        assert loss.item() == pytest.approx((l_r2h + l_h2r).item(), rel=FLOAT32)
 
     def test_slots_that_the_objective_leaves_out_are_not_even_seen(self, frames):
         batch = batch_of(frames, MutualConfig(steps=1, objective="human_only", **RECIPE))
@@ -198,7 +199,7 @@ class TestLoss:
         whole = batch_of(frames, MutualConfig(steps=1, **RECIPE))
         quarter = MutualConfig(steps=1, **{**RECIPE, "batch_size": 2})
         parts = [batch_of(frames, quarter, (rank, 4)) for rank in range(4)]
-        assert sum(model(*part).item() for part in parts) == pytest.approx(model(*whole).item(), rel=1e-5)
+        assert sum(model(*part).item() for part in parts) == pytest.approx(model(*whole).item(), rel=FLOAT32)
 
 
 class TestPretraining:

@@ -22,6 +22,7 @@ class RampPolicy:
     """Every joint goes up by 0.1 per step; writes down what it was asked."""
 
     views = ("front",)
+    horizon = 16
 
     def __init__(self):
         self.seen, self.committed, self.seeds, self.timing = [], [], [], {}

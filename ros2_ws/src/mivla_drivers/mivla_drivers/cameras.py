@@ -14,7 +14,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from mivla_drivers.contract import Camera
+from mivla_drivers.contract import CameraConfig
 from mivla_drivers.control.driver_report import Diagnostics
 from mivla_drivers.errors import ContractError, HardwareError
 
@@ -43,7 +43,7 @@ class Log(Protocol):
     def warning(self, message: str, /) -> object: ...
 
 
-Opener = Callable[[str, Camera], Capture]
+Opener = Callable[[str, CameraConfig], Capture]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def check_device(device: str, camera: str) -> str:
     return device
 
 
-def open_capture(device: str, camera: Camera) -> Capture:
+def open_capture(device: str, camera: CameraConfig) -> Capture:
     """Open a V4L2 camera in the contract's size and rate, as far as it can; a file plays at that rate.
 
     Raises:
@@ -145,7 +145,7 @@ def sensor_stamp(position_ms: float, steady: float, system: float) -> float | No
     return None
 
 
-def fit(image: np.ndarray, camera: Camera) -> np.ndarray:
+def fit(image: np.ndarray, camera: CameraConfig) -> np.ndarray:
     """An image (H, W, 3) in the contract's size: the middle is kept, the proportions stay."""
     height, width = image.shape[:2]
     if (width, height) == (camera.width, camera.height):
@@ -181,7 +181,7 @@ class CameraReader:
 
     def __init__(
         self,
-        camera: Camera,
+        camera: CameraConfig,
         device: str,
         log: Log,
         opener: Opener = open_capture,

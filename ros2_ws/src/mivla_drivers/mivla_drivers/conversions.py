@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from mivla_drivers.contract import Camera, RobotContract
+from mivla_drivers.contract import CameraConfig, RobotContract
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import CommandRefused, ContractError, DataError
 
@@ -108,7 +108,7 @@ def image_message(rgb: np.ndarray, stamp: float, frame_id: str) -> Image:
     return message
 
 
-def image_array(message: Image, camera: Camera) -> np.ndarray:
+def image_array(message: Image, camera: CameraConfig) -> np.ndarray:
     """Pixels of a camera's image, (height, width, 3) uint8 RGB; rgb8 and bgr8 are read.
 
     Raises:
@@ -137,7 +137,7 @@ def compressed_image_message(rgb: np.ndarray, stamp: float, frame_id: str) -> Co
     return message
 
 
-def compressed_image_array(message: CompressedImage, camera: Camera) -> np.ndarray:
+def compressed_image_array(message: CompressedImage, camera: CameraConfig) -> np.ndarray:
     """Pixels of a camera's compressed image, (height, width, 3) uint8 RGB.
 
     Raises:
@@ -170,7 +170,7 @@ def _split(seconds: float) -> tuple[int, int]:
     return (whole + 1, 0) if nanoseconds == NANOSECONDS else (whole, nanoseconds)
 
 
-def _check_size(size: tuple[int, int], camera: Camera) -> None:
+def _check_size(size: tuple[int, int], camera: CameraConfig) -> None:
     if size != (camera.width, camera.height):
         expected = f"{camera.width}x{camera.height}"
         raise DataError(

@@ -17,5 +17,9 @@ class HardwareError(MivlaError):
     """The robot or its bus cannot do what was asked; the arm holds."""
 
 
+class EmulatorMissing(HardwareError):
+    """Nothing emulates the robot on an `emulated:` bus, or not yet: simulator and driver start together."""
+
+
 class DataError(MivlaError):
     """A recording, a message or a file does not hold what it must."""

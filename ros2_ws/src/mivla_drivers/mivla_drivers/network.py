@@ -6,13 +6,14 @@ import fcntl
 import os
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 
 from mivla_drivers.errors import MivlaError
-from mivla_drivers.transport.can_hub import socket_path
+from mivla_drivers.runtime_folder import runtime_folder
 
+OPEN_PROFILE = "network.xml"
 INTERFACE_VARIABLE = "MIVLA_INTERFACE"  # profiles/network.xml reads it
 OWN_DOMAINS = range(1, 101)  # above 101, DDS ports run into the ports that Linux hands out by itself
 RENAMED_IN = "kilted"  # Fast DDS 3; older ones read FASTRTPS_DEFAULT_PROFILES_FILE
@@ -34,7 +35,7 @@ def ros_environment(
     Raises:
         NetworkError: `network` without an interface, or with one that this machine lacks.
     """
-    profile = "network.xml" if network else "loopback.xml"
+    profile = OPEN_PROFILE if network else "loopback.xml"
     path = str(files("mivla_drivers") / "profiles" / profile)
     variables = {
         "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
@@ -67,6 +68,17 @@ def require_interface(interface: str | None) -> str:
     return interface
 
 
+def require_environment(environment: Mapping[str, str]) -> None:
+    """Refuse an environment that opens the graph without saying to whom; one that keeps it closed is fine.
+
+    Raises:
+        NetworkError: the profile of an open graph is set, and MIVLA_INTERFACE names no interface of this machine.
+    """
+    profile = environment.get("FASTDDS_DEFAULT_PROFILES_FILE", "")
+    if os.path.basename(profile) == OPEN_PROFILE:
+        require_interface(environment.get(INTERFACE_VARIABLE))
+
+
 @contextmanager
 def claimed_domain() -> Iterator[int]:
     """A ROS_DOMAIN_ID that no other run of this project, and no DDS on this machine, holds meanwhile.
@@ -74,7 +86,7 @@ def claimed_domain() -> Iterator[int]:
     Raises:
         NetworkError: all of them are taken.
     """
-    folder = socket_path("domain").parent
+    folder = runtime_folder()
     for domain_id in random.sample(OWN_DOMAINS, len(OWN_DOMAINS)):
         with open(folder / f"domain-{domain_id}.lock", "w") as lock:
             try:

@@ -30,6 +30,11 @@ class Policy(Protocol):
         ...
 
     @property
+    def horizon(self) -> int:
+        """Rows of its chunks: how many policy periods it looks ahead."""
+        ...
+
+    @property
     def timing(self) -> dict[str, float]:
         """How long each stage of the last inference took, such as {"encode_ms": 3.1}; empty before the first."""
         ...

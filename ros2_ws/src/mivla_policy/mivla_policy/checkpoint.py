@@ -1,9 +1,6 @@
 """A policy's folder: weights, configuration, the robot it was trained for, and its numbers' statistics.
 
-model.safetensors   weights, float16 or float32
-config.json         the model's configuration, and what the trainer adds
-robot.yaml, robot.urdf   the contract
-statistics.json     normalisation
+`policy_folder` says which files it has.
 """
 
 from __future__ import annotations
@@ -18,19 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mivla_drivers.contract import RobotContract, parse_contract, require_same_contract
+from mivla_drivers.contract import RobotContract, require_same_contract
 from mivla_drivers.errors import DataError
 from mivla_policy.model.config import ModelConfig
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.normalisation import Statistics
-
-WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS = (
-    "model.safetensors",
-    "config.json",
-    "robot.yaml",
-    "robot.urdf",
-    "statistics.json",
-)
+from mivla_policy.policy_folder import CONFIG, CONTRACT, STATISTICS, URDF, WEIGHTS, read_contract
 
 
 @dataclass(frozen=True)
@@ -98,21 +88,6 @@ def load_policy_folder(folder: Path, contract: RobotContract | None = None) -> C
         model = Mivla(config)
     _load_weights(model, folder / WEIGHTS)
     return Checkpoint(model.eval(), own, statistics, document.get("extra", {}))
-
-
-def read_contract(folder: Path) -> RobotContract:
-    """The contract in a policy's folder, of the robot that it was trained for.
-
-    Raises:
-        DataError: the folder lacks a file of a policy.
-        ContractError: the contract is not valid.
-    """
-    for name in (WEIGHTS, CONFIG, CONTRACT, URDF, STATISTICS):
-        if not (folder / name).is_file():
-            found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
-            raise DataError(f"{folder / name}: expected a file of a policy, found {found}")
-    texts = (folder / CONTRACT).read_text(), (folder / URDF).read_text()
-    return parse_contract(*texts, where=str(folder / CONTRACT))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

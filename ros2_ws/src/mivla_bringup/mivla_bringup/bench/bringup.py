@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mivla_bringup.bench.errors import BenchError
@@ -29,26 +30,7 @@ def measure_bringup(contract: RobotContract, policy: Path, seconds: float) -> li
     Raises:
         BenchError: a process ended or fell silent; shows the last lines that were logged.
     """
-    lines: list[str] = []
-    try:
-        return _measure(contract, policy, seconds, lines)
-    except BenchError as error:
-        last = "\n".join(f"    {line}" for line in lines[-LOG_LINES_SHOWN:])
-        raise BenchError(f"bringup: {error}. Its last lines:\n{last}") from None
-
-
-def _measure(contract: RobotContract, policy: Path, seconds: float, lines: list[str]) -> list[Row]:
-    arguments = {
-        "sim": "true",
-        "sim_bus": f"emulated:bench-{os.getpid()}",
-        "feedback_rate_hz": FEEDBACK_RATE_HZ,
-        "model": str(policy.resolve()),
-    }
-    plan = plan_launch(find_launch_file(f"{contract.robot}.launch.yaml"), arguments)
-    with ExitStack() as stack:
-        network.apply(stack.enter_context(network.claimed_domain()))
-        launch = stack.enter_context(Launch(plan.processes, say=lines.append))
-        observer = stack.enter_context(Observer(contract, lambda: _require_all_alive(launch)))
+    with running_bringup(contract, policy) as check, Observer(contract, check) as observer:
         observer.hand_over(INSTRUCTION)
         observer.listen(SETTLE_S)
         observer.restart()
@@ -58,6 +40,31 @@ def _measure(contract: RobotContract, policy: Path, seconds: float, lines: list[
             "emulated arm, feedback", float(FEEDBACK_RATE_HZ), "Hz", "as in trials; a real arm sends 200"
         )
         return [rate, *rows_of(contract, observer.heard, meter.usages(), seconds)]
+
+
+@contextmanager
+def running_bringup(contract: RobotContract, policy: Path) -> Iterator[Callable[[], None]]:
+    """A simulated bringup in a ROS graph of its own; gives a check that raises once a process has ended.
+
+    Raises:
+        BenchError: as raised inside, with the last lines that were logged.
+    """
+    lines: list[str] = []
+    arguments = {
+        "sim": "true",
+        "sim_bus": f"emulated:bench-{os.getpid()}",
+        "feedback_rate_hz": FEEDBACK_RATE_HZ,
+        "model": str(policy.resolve()),
+    }
+    plan = plan_launch(find_launch_file(f"{contract.robot}.launch.yaml"), arguments)
+    try:
+        with network.claimed_domain() as domain_id:
+            network.apply(domain_id)
+            with Launch(plan.processes, say=lines.append) as launch:
+                yield lambda: _require_all_alive(launch)
+    except BenchError as error:
+        last = "\n".join(f"    {line}" for line in lines[-LOG_LINES_SHOWN:])
+        raise BenchError(f"bringup: {error}. Its last lines:\n{last}") from None
 
 
 def _require_all_alive(launch: Launch) -> None:

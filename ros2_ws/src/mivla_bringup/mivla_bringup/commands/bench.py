@@ -11,18 +11,21 @@ from tempfile import TemporaryDirectory
 from mivla_bringup.bench.body import measure_kinematics, measure_retargeting
 from mivla_bringup.bench.bringup import measure_bringup
 from mivla_bringup.bench.decoder import measure_decoder
-from mivla_bringup.bench.errors import BenchError
 from mivla_bringup.bench.latency import measure_growth, measure_latency
 from mivla_bringup.bench.machine import describe
+from mivla_bringup.bench.operator_calls import measure_operator_calls
 from mivla_bringup.bench.random_policy import write_random_policy
 from mivla_bringup.bench.rows import Row, table, write_json
 from mivla_bringup.bench.training import measure_training
+from mivla_bringup.commands.values import positive
 from mivla_drivers.contract import RobotContract, load_contract
+from mivla_drivers.errors import DataError
+from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
 
-DEFAULT_POLICY = Path("models/piper_move_bottle")
 BLOCKS, ALL_BLOCKS = 2, 16
 SECTIONS = {
     "bringup": "Running bringup, simulated, the policy drives",
+    "operator": "From Enter to effect: an operator's calls beside a running bringup",
     "policy": "Policy, one chunk, alone",
     "growth": "One chunk of mivla_small against cameras and horizon",
     "decoder": "Decoder: keys, values and modulations computed again each flow step, or cached",
@@ -38,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--robot", default="piper", help="robot's name (%(default)s)")
     add("--policy", type=Path, metavar="DIR", help=f"({DEFAULT_POLICY}; random weights where there is none)")
     add("--out", type=Path, default=Path("build/bench.json"), metavar="FILE", help="results (%(default)s)")
-    add("--seconds", type=float, default=20.0, help="how long the bringup is watched (%(default)s)")
+    add("--seconds", type=positive(float), default=20.0, help="how long the bringup is watched (%(default)s)")
     add("--only", nargs="+", choices=list(SECTIONS), metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     add(
         "--full",
@@ -51,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure section by section; 0 whatever the numbers are.
 
     Raises:
-        BenchError: `--policy` is no folder, or something cannot be measured.
+        DataError: `--policy` is no policy's folder.
+        BenchError: something cannot be measured.
     """
     contract = load_contract(args.robot)
     machine = describe()
@@ -75,6 +79,7 @@ def _measurements(
 ) -> dict[str, Callable[[], list[Row]]]:
     return {
         "bringup": partial(measure_bringup, contract, policy, args.seconds),
+        "operator": partial(measure_operator_calls, contract, policy),
         "policy": partial(measure_latency, policy),
         "growth": partial(measure_growth, contract),
         "decoder": partial(measure_decoder, ALL_BLOCKS if args.full else BLOCKS),
@@ -86,10 +91,10 @@ def _measurements(
 
 def _policy(wanted: Path | None, contract: RobotContract, temporary: Path) -> tuple[Path, str]:
     """The policy's folder, and what to call it; random weights take the same time as trained ones."""
-    folder = wanted or DEFAULT_POLICY
-    if folder.is_dir():
-        return folder, str(folder)
-    if wanted is not None:
-        raise BenchError(f"--policy {wanted}: expected a policy's folder, found none; see `mivla finetune`")
+    try:
+        return find_model(wanted or DEFAULT_POLICY), str(wanted or DEFAULT_POLICY)
+    except DataError:
+        if wanted is not None:
+            raise
     write_random_policy(temporary / "policy", contract)
     return temporary / "policy", f"mivla_small with random weights, since there is no {DEFAULT_POLICY}"

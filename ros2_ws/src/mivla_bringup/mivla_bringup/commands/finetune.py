@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mivla_policy.shipped_models import DEFAULT_BASE, find_model
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `mivla finetune`."""
     add = parser.add_argument
     add("--data", type=Path, default=Path("data/demos"), help="folder of recordings (%(default)s)")
-    add("--base", type=Path, default=Path("models/mivla_small"), help="policy to start from (%(default)s)")
+    add("--base", type=Path, default=DEFAULT_BASE, help="policy to start from (%(default)s)")
     add("--steps", type=int, default=600, help="optimiser steps (%(default)s)")
     add("--learning-rate", type=float, default=1e-4, help="(%(default)s)")
     add("--out", type=Path, required=True, metavar="DIR", help="the new policy's folder")
@@ -19,12 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, encode, train, write; resumes where it was stopped."""
+    """Read, encode, train, write; resumes where it was stopped.
+
+    Raises:
+        DataError: `--out` holds a finished policy; or as the training says.
+    """
+    from mivla_policy.policy_folder import refuse_finished_policy
     from mivla_policy.training.runs import finetune
     from mivla_policy.training.train import TrainConfig
 
+    refuse_finished_policy(args.out)
     config = TrainConfig(steps=args.steps, learning_rate=args.learning_rate, warmup_steps=50)
-    summary = finetune(args.data, args.base, args.out, config, args.device, args.views)
+    summary = finetune(args.data, find_model(args.base), args.out, config, args.device, args.views)
     print(
         f"{args.out}: {summary.frames} frames of {summary.episodes} episodes, "
         f"{summary.seconds:.0f} s, loss {summary.loss:.4f}"

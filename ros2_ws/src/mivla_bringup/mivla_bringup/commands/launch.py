@@ -14,6 +14,8 @@ from mivla_bringup.launcher.plan import plan_launch
 from mivla_bringup.launcher.runner import Launch
 from mivla_drivers import network
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
 
 class Interrupted(Exception):
     """A signal asks the launch to end; `code` is the exit code shells expect then."""
@@ -47,8 +49,10 @@ def run(args: argparse.Namespace) -> int:
     if arguments.get("network", "false").lower() in ("true", "1"):
         network.require_interface(arguments.get("interface"))
     plan = plan_launch(path, arguments)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    for number in ENDING:
+        # `nohup` asks for deafness to a closed terminal; a shell's background for one to Ctrl-C, which is no wish.
+        if number is signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         with Launch(plan.processes) as launch:
             return _until_ended(launch)
@@ -78,12 +82,12 @@ def parse_arguments(words: list[str]) -> dict[str, str]:
     """`name:=value` words as a mapping.
 
     Raises:
-        LaunchError: a word has another form.
+        LaunchError: a word has another form; `ros2 launch` takes no empty value either.
     """
     arguments = {}
     for word in words:
         name, separator, value = word.partition(":=")
-        if not separator or not name:
+        if not separator or not name or not value:
             raise LaunchError(f"argument {word!r}: expected name:=value")
         arguments[name] = value
     return arguments
@@ -96,7 +100,7 @@ def _until_ended(launch: Launch) -> int:
         assert code is not None
         return code
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
 
 

@@ -22,10 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Generate, encode, train, write; resumes where it was stopped."""
+    """Generate, encode, train, write; resumes where it was stopped.
+
+    Raises:
+        DataError: `--out` holds a finished policy; or as the training says.
+    """
+    from mivla_policy.policy_folder import refuse_finished_policy
     from mivla_policy.training.runs import pretrain
     from mivla_policy.training.train import TrainConfig
 
+    refuse_finished_policy(args.out)
     config = TrainConfig(steps=args.steps, learning_rate=args.learning_rate)
     summary = pretrain(
         args.robot, args.data, args.episodes, args.out, config, args.device, args.workers, args.base

@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
-
-import rclpy
-from rcl_interfaces.srv import SetParameters
-from rclpy.client import Client
-from rclpy.node import Node
-from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from std_msgs.msg import String
-from std_srvs.srv import Trigger
+from contextlib import suppress
 
 from mivla_drivers import network
-from mivla_drivers.control.target_selector import SOURCES
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.ros import operator_endpoint as endpoint
 
-SERVICES = {
-    "enable": "driver/enable",
-    "stop": "driver/stop",
-    "home": "driver/home",
-    "disable": "driver/disable",
-    "record": "recorder/start",
-    "save": "recorder/save",
-    "discard": "recorder/discard",
+# ROS is imported where it is needed: a call to a driver of this machine goes without, and saves half a second.
+
+ACTIONS = {
+    "enable": "power the motors and hold; leave a stop or a fault",
+    "stop": "brake and hold until enable; no emergency stop",
+    "home": "go to the home pose, while no source holds the robot",
+    "disable": "cut the motors' power: THE ARM FALLS; only after a stop",
+    "source": "give the robot to policy or teleop, or to none: the arm holds",
+    "say": "what the policy is to do, in quotes; an empty sentence pauses it",
+    "record": "start an episode",
+    "save": "save the episode under way",
+    "discard": "delete the episode under way",
+    "status": "how driver, cameras, policy and recorder are; exit code 0 when all is well, 1 otherwise",
 }
-HELP = """enable: power the motors and hold, leave a stop or a fault · stop: brake and hold until enable ·
-home: go to the home pose · disable: cut the power, THE ARM FALLS, only after a stop ·
-record, save, discard: an episode · source: give the robot to policy, teleop or none · say: what the policy is to do"""
+WITH_VALUE = {
+    "source": "policy, teleop or none",
+    "say": 'a sentence in quotes, such as "Move the bottle onto the pad."',
+}
+RECORDER = ("record", "save", "discard")
+URGENT_S = 2.0  # a stop that is not answered within this needs the hardware
 ANSWER_S = 10.0
-SPOKEN_S = 5.0  # a sentence is latched only as long as its speaker lives
+ELSEWHERE_S = (
+    1.0  # how long a robot that does not answer on this machine, where others do, is looked for in ROS
+)
+WATCH_PERIOD_S = 1.0
+NOT_OK = 1
 
 
 class RobotCallError(MivlaError):
@@ -41,71 +44,116 @@ class RobotCallError(MivlaError):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `mivla robot`."""
-    parser.add_argument("action", choices=[*SERVICES, "source", "say"], help=HELP)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.usage = "mivla robot ACTION [VALUE] [--namespace NAME] [--interface NAME] [--watch]"
+    parser.epilog = "actions:\n" + "\n".join(f"  {name:9} {what}" for name, what in ACTIONS.items())
+    parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help="one of the actions below")
+    parser.add_argument("words", nargs="*", metavar="VALUE", help="of source: its name; of say: the sentence")
+    parser.add_argument("--namespace", default="piper", metavar="NAME", help="the robot's (%(default)s)")
     parser.add_argument(
-        "value", nargs="?", default="", help="of source: policy, teleop or none; of say: a sentence"
+        "--interface",
+        metavar="NAME",
+        help="reach a robot on this interface's network, opened by network:=true",
     )
-    parser.add_argument("--namespace", default="piper", help="the robot's (%(default)s)")
+    parser.add_argument("--watch", action="store_true", help="of status: again every second, until Ctrl-C")
 
 
 def run(args: argparse.Namespace) -> int:
     """Make the call, print the answer.
 
     Raises:
-        RobotCallError: nobody answers, or the answer is a refusal.
+        MivlaError: nobody answers, the answer is a refusal, or words are too many or missing.
     """
-    network.apply()
-    rclpy.init()
-    node = rclpy.create_node("mivla_robot", namespace=args.namespace)
-    try:
-        print(_act(node, args.action, args.value))
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    value = checked_value(args.action, args.words)
+    if args.watch and args.action != "status":
+        raise RobotCallError(f"{args.action}: --watch goes with status only")
+    network.apply(network=args.interface is not None, interface=args.interface)
+    if args.action == "status":
+        return _status(args.namespace, args.watch)
+    print(_call(args.action, value, args.namespace))
     return 0
 
 
-def _act(node: Node, action: str, value: str) -> str:
-    if action == "say":
-        return _say(node, value)
-    if action == "source":
-        if value not in SOURCES:
-            raise RobotCallError(f"source: expected one of {list(SOURCES)}, got {value!r}")
-        request = SetParameters.Request()
-        request.parameters = [Parameter("command_source", value=value).to_parameter_msg()]
-        (result,) = _call(node, SetParameters, "driver/set_parameters", request).results
-        return _granted(result.successful, f"command_source is {value}", result.reason)
-    answer = _call(node, Trigger, SERVICES[action], Trigger.Request())
-    return _granted(answer.success, answer.message, answer.message)
+def checked_value(action: str, words: list[str]) -> str:
+    """The one word that goes with `source`, the sentence of `say`, nothing for others.
+
+    Raises:
+        RobotCallError: a word is missing, or there is one too many: nothing is called then.
+    """
+    expected = WITH_VALUE.get(action)
+    if expected is None:
+        if words:
+            extra = " ".join(words)
+            raise RobotCallError(f"{action}: expected no further word, got {extra!r}: nothing was done")
+        return ""
+    if action == "say" and len(words) > 1:
+        return " ".join(words)
+    if len(words) != 1:
+        got = " ".join(words) or "none"
+        raise RobotCallError(f"{action}: expected {expected}, got {got}: nothing was done")
+    return words[0]
 
 
-def _say(node: Node, sentence: str) -> str:
-    """Publish the instruction and stay until a policy has heard it."""
-    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    publisher = node.create_publisher(String, "instruction", latched)
-    _until(node, lambda: publisher.get_subscription_count() > 0, "a policy that listens on instruction")
-    publisher.publish(String(data=sentence))
-    publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=SPOKEN_S))
-    return f"said {sentence!r}" if sentence else "the policy is paused"
+def _call(action: str, value: str, namespace: str) -> str:
+    """The node's answer, by the short way where the node is on this machine, through ROS otherwise."""
+    node = "recorder" if action in RECORDER else "driver"
+    path = endpoint.endpoint_path(node, namespace, endpoint.current_domain())
+    try:
+        answer = endpoint.call(path, action, value, URGENT_S if action == "stop" else ANSWER_S)
+    except endpoint.EndpointAbsent:
+        return _call_through_ros(action, value, namespace)
+    except endpoint.EndpointError as error:
+        if action == "stop":
+            raise RobotCallError(f"{error}. Use the hardware emergency stop") from None
+        raise
+    if not answer.success:
+        raise RobotCallError(answer.message)
+    return answer.message
 
 
-def _call(node: Node, kind, name: str, request):
-    client: Client = node.create_client(kind, name)
-    _until(node, client.service_is_ready, f"{node.get_namespace()}/{name}: is the bringup running?")
-    future = client.call_async(request)
-    _until(node, future.done, f"an answer of {name}")
-    return future.result()
+def _call_through_ros(action: str, value: str, namespace: str) -> str:
+    from mivla_drivers.ros.robot_client import RobotClient
+
+    with RobotClient(namespace, "mivla_robot") as robot:
+        _find_driver(robot)
+        if action == "say":
+            return robot.say(value)
+        if action == "source":
+            return robot.select_source(value)
+        if action in RECORDER:
+            robot.wait_for_recorder()
+        return robot.call(action)
 
 
-def _until(node: Node, condition: Callable[[], bool], what: str) -> None:
-    patience = time.monotonic() + ANSWER_S
-    while not condition():
-        if time.monotonic() > patience:
-            raise RobotCallError(f"expected {what} within {ANSWER_S:.0f} s, got none")
-        rclpy.spin_once(node, timeout_sec=0.05)
+def _find_driver(robot) -> None:
+    """Wait for the driver; where there is none, also name the robots that answer without ROS."""
+    from mivla_drivers.ros.robot_client import NoAnswer
+
+    here = endpoint.namespaces_here("driver", endpoint.current_domain())
+    try:
+        robot.wait_for_driver(ELSEWHERE_S if here and robot.namespace not in here else ANSWER_S)
+    except NoAnswer as error:
+        others = sorted({*here, *robot.namespaces()} - {robot.namespace})
+        if not others:
+            raise
+        raise RobotCallError(
+            f"{robot.namespace}: no driver is there, but in {', '.join(others)}: say --namespace {others[0][1:]}"
+        ) from error
 
 
-def _granted(success: bool, message: str, refusal: str) -> str:
-    if not success:
-        raise RobotCallError(refusal)
-    return message
+def _status(namespace: str, watch: bool) -> int:
+    from mivla_bringup.robot_status import StatusReader
+    from mivla_drivers.ros.robot_client import RobotClient
+
+    with RobotClient(namespace, "mivla_status") as robot:
+        _find_driver(robot)
+        reader = StatusReader(robot)
+        reader.listen()
+        status = reader.status()
+        print("\n".join(status.lines), flush=True)
+        with suppress(KeyboardInterrupt):
+            while watch:
+                robot.spin_for(WATCH_PERIOD_S)
+                status = reader.status()
+                print("\033[H\033[2J" + time.strftime("%H:%M:%S ") + "\n".join(status.lines), flush=True)
+    return 0 if status.ok else NOT_OK

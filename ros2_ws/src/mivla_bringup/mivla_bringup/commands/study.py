@@ -12,7 +12,9 @@ import os
 from dataclasses import fields
 from pathlib import Path
 
+from mivla_bringup.commands.values import positive
 from mivla_bringup.studies.plan import EQUAL, STUDIES, Scale
+from mivla_drivers.simulation.tasks import task_reference
 
 HELP = {
     "hand_episodes": "demonstrations of people for pre-training",
@@ -25,7 +27,10 @@ HELP = {
     "seeds": "repetitions",
     "trials": "of each seed in each condition",
     "time_limit_s": "of a trial, simulated seconds",
+    "task": "task's name or .py file, for fine-tuning and trials",
 }
+
+METAVARS = {"equal": None, "task": "NAME"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,15 +44,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="shared by all studies (%(default)s)",
     )
-    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (%(default)s)")
+    add(
+        "--workers",
+        type=positive(int),
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes (%(default)s)",
+    )
     for field in fields(Scale):
         name = f"--{field.name.replace('_', '-')}"
         add(
             name,
-            type=type(field.default),
+            type=str if field.name == "equal" else positive(type(field.default)),
             default=field.default,
             choices=EQUAL if field.name == "equal" else None,
-            metavar=None if field.name == "equal" else "N",
+            metavar=METAVARS.get(field.name, "N"),
             help=f"{HELP[field.name]} (%(default)s)",
         )
 
@@ -56,11 +67,13 @@ def run(args: argparse.Namespace) -> int:
     """Run what is not there yet; write STUDY.csv, STUDY.md and STUDY.png, and print the table.
 
     Raises:
-        DataError: the folder holds another scale's results, or there is nothing to learn from.
+        DataError: the folder holds another scale's results, the task is unknown or lacks a condition, or there is
+            nothing to learn from.
     """
     from mivla_bringup.studies.report import draw, markdown
     from mivla_bringup.studies.run import StudyRun
 
+    args.task = task_reference(args.task)
     scale = Scale(**{field.name: getattr(args, field.name) for field in fields(Scale)})
     study = STUDIES[args.study]
     run = StudyRun(study, scale, args.out, args.workers)

@@ -5,50 +5,67 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from mivla_bringup.commands.launch import find_launch_file
-from mivla_bringup.launcher.plan import plan_launch
+from mivla_bringup.commands.values import not_negative, positive
+from mivla_bringup.launcher.plan import Plan, plan_launch
 from mivla_bringup.launcher.runner import Launch
-from mivla_bringup.trials.metrics import Trial, summarise
-from mivla_bringup.trials.report import table, trial_line, write_csv, write_summary
+from mivla_bringup.run_folder import RunFolderError, claimed_folder, dated_folder, read_json
+from mivla_bringup.trials.launch_log import LaunchLog
+from mivla_bringup.trials.metrics import summarise
+from mivla_bringup.trials.provenance import command_line, digest_of_contract, digest_of_file
+from mivla_bringup.trials.report import so_far, table, trial_line, troubles
+from mivla_bringup.trials.results import LOG, SUMMARY, TrialResults, refuse_trials
 from mivla_bringup.trials.session import TrialError, TrialPlan, TrialSession
-from mivla_bringup.trials.video import write_video
 from mivla_drivers import network
 from mivla_drivers.contract import RobotContract, load_contract
-from mivla_drivers.simulation.task import MoveBottleOntoPad
+from mivla_drivers.simulation.task import Task
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_reference
+from mivla_policy.policy_folder import WEIGHTS, check_policy_folder
+from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
 
-INSTRUCTIONS = {MoveBottleOntoPad.name: MoveBottleOntoPad.instruction}
 LOG_LINES_SHOWN = 12
 # A real arm sends its joints 200 times a second; half of that leaves two cores enough for everything else.
 FEEDBACK_RATE_HZ = "100.0"
+RUNS = Path("build/trials")
+DEFAULTS: dict[str, Any] = {
+    "robot": "piper",
+    "task": DEFAULT_TASK,
+    "trials": 10,
+    "seed": 1000,
+    "mode": "easy",
+    "policy": DEFAULT_POLICY,
+    "time_limit": 30.0,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `mivla trials`."""
-    add = parser.add_argument
-    add("--robot", default="piper", help="robot's name (%(default)s)")
-    add("--task", default=MoveBottleOntoPad.name, choices=sorted(INSTRUCTIONS), help="(%(default)s)")
-    add("--trials", type=_positive(int), default=10, metavar="N", help="how many (%(default)s)")
-    add(
-        "--seed",
-        type=int,
-        default=1000,
-        metavar="S",
-        help="trial i furnishes its scene with S + i (%(default)s)",
+    """Arguments of `mivla trials`; what is not given is None, for --resume takes it from the folder."""
+
+    def add(name: str, help_text: str, **how: Any) -> None:
+        default = DEFAULTS[name.lstrip("-").replace("-", "_")]
+        parser.add_argument(name, help=f"{help_text} ({default})".strip(), **how)
+
+    add("--robot", "robot's name, or the path of a robot.yaml")
+    add("--task", "task's name, or the path of its .py file", metavar="NAME")
+    add("--trials", "how many", type=positive(int), metavar="N")
+    add("--seed", "seed of the first scene; the next one has S + 1", type=not_negative(int), metavar="S")
+    add("--mode", "easy, hard or another condition of the task")
+    add("--policy", "a policy's folder, or a shipped one's name", metavar="DIR")
+    add("--time-limit", "of a trial", type=positive(float), metavar="SECONDS")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help=f"results; one that has some is refused ({RUNS}/DATE)"
     )
-    add("--mode", choices=("easy", "hard"), default="easy", help="(%(default)s)")
-    add("--policy", type=Path, default="models/piper_move_bottle", metavar="DIR", help="(%(default)s)")
-    add("--out", type=Path, default="build/trials", metavar="DIR", help="results; replaced (%(default)s)")
-    add(
-        "--time-limit",
-        type=_positive(float),
-        default=30.0,
-        metavar="SECONDS",
-        help="of a trial (%(default)s)",
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out, where it was stopped, or with more --trials",
     )
 
 
@@ -56,68 +73,147 @@ def run(args: argparse.Namespace) -> int:
     """Run the trials and print their table; 0 however well the policy did.
 
     Raises:
-        TrialError: the policy is missing; or simulator, driver or policy refuses, falls silent or ends.
+        MivlaError: nothing was touched: an argument is wrong, the policy cannot be read or is of another robot, or
+            `--out` holds results.
+        TrialError: simulator, driver or policy refuses, falls silent or ends; what was done until then is kept.
+        Interrupted: by a signal; the same.
     """
-    if not args.policy.is_dir():
-        raise TrialError(
-            f"--policy {args.policy}: expected a policy's folder, found none; see `mivla finetune`"
-        )
+    out = _out(args)
+    _fill_in(args, out)
+    task = load_task(args.task)
+    task.check_condition(args.mode)
     contract = load_contract(args.robot)
-    _clear(args.out)
-    with ExitStack() as stack:
-        domain_id = stack.enter_context(network.claimed_domain())
-        network.apply(domain_id)
-        log = stack.enter_context((args.out / "launch.log").open("w", buffering=1))
-        launch = stack.enter_context(_bringup(args, log))
-        session = TrialSession(contract, contract.robot, lambda: require_all_alive(launch, Path(log.name)))
-        stack.enter_context(session)
-        print("starting simulator, driver and policy ...", flush=True)
-        session.wait_until_ready()
-        trials = _run_trials(session, contract, args)
-    summary = summarise(trials)
-    about = {name: getattr(args, name) for name in ("seed", "mode", "robot", "task")}
-    write_summary(
-        args.out / "summary.json",
-        summary,
-        {**about, "policy": str(args.policy), "time_limit_s": args.time_limit},
-    )
-    print(table(summary, f"{args.task}, {args.mode}, seeds {args.seed} to {args.seed + args.trials - 1}"))
-    print(f"videos, trials.csv and summary.json: {args.out}")
+    args.policy = find_model(args.policy)
+    check_policy_folder(args.policy, contract)
+    plan = _bringup(args, contract)
+    if not args.resume:
+        refuse_trials(out)
+    with claimed_folder(out):
+        results = TrialResults(out, settings(args, contract))
+        if args.resume:
+            results.resume()
+        if results.complete:
+            print(_report(results, args))
+            return 0
+        results.write()
+        try:
+            _run_trials(results, plan, contract, task, args)
+        finally:
+            results.write()
+            with suppress(OSError):  # the terminal is gone, the results are written
+                print(_report(results, args), flush=True)
     return 0
 
 
-def _run_trials(session: TrialSession, contract: RobotContract, args: argparse.Namespace) -> list[Trial]:
-    """Run one trial after the other; each is on disk before the next begins."""
-    trials: list[Trial] = []
-    for number in range(args.trials):
-        seed = args.seed + number
-
-        def show(time_s: float, subtasks: Mapping[str, bool], end: str = "", seed: int = seed) -> None:
-            _show(trial_line(len(trials), args.trials, seed, time_s, subtasks, end), last=bool(end))
-
-        plan = TrialPlan(number, seed, args.mode, INSTRUCTIONS[args.task], args.time_limit)
-        trial, moments = session.run(plan, show)
-        show(trial.time_s, trial.subtasks, "success" if trial.success else "failure")
-        trials.append(trial)
-        write_csv(args.out / "trials.csv", trials, args.mode)
-        if moments:
-            write_video(args.out / f"trial_{number:03d}.webm", moments, contract.cameras[0].rate_hz)
-    return trials
+def _out(args: argparse.Namespace) -> Path:
+    if args.resume and args.out is None:
+        raise RunFolderError("--resume: expected the folder of the run to go on with, as --out DIR, got none")
+    return args.out or dated_folder(RUNS)
 
 
-def _bringup(args: argparse.Namespace, log: TextIO) -> Launch:
-    """The robot's bringup in simulation, on a bus of its own; its output goes to `log`."""
+def _fill_in(args: argparse.Namespace, out: Path) -> None:
+    """What was not given comes from the run that is resumed, else from the defaults."""
+    found = read_json(out / SUMMARY) if args.resume else {}
+    for name, default in DEFAULTS.items():
+        if getattr(args, name) is None:
+            value = found.get("time_limit_s" if name == "time_limit" else name, default)
+            setattr(args, name, value)
+
+
+def settings(args: argparse.Namespace, contract: RobotContract) -> dict[str, Any]:
+    """What decides a result, as its summary tells it."""
+    return {
+        "task": args.task,
+        "robot": args.robot,
+        "robot_sha256": digest_of_contract(contract),
+        "policy": str(args.policy),
+        "policy_sha256": digest_of_file(args.policy / WEIGHTS),
+        "mode": args.mode,
+        "seed": args.seed,
+        "trials": args.trials,
+        "time_limit_s": args.time_limit,
+    }
+
+
+def _run_trials(
+    results: TrialResults, plan: Plan, contract: RobotContract, task: Task[Any], args: argparse.Namespace
+) -> None:
+    """Start the bringup and run one trial after the other; each is on disk before the next begins."""
+    with ExitStack() as stack:
+        domain_id = stack.enter_context(network.claimed_domain())
+        network.apply(domain_id)
+        log = stack.enter_context(LaunchLog(results.out / LOG, command_line()))
+        launch = stack.enter_context(Launch(plan.processes, say=log.write))
+        session = TrialSession(contract, contract.robot, lambda: require_all_alive(launch, log.path))
+        stack.enter_context(session)
+        print("starting simulator, driver and policy ...", flush=True)
+        session.wait_until_ready()
+        began, before = time.monotonic(), len(results.trials)
+        for number in range(before, args.trials):
+            with results.attempt(number, args.seed + number):
+                _run_trial(_plan(number, task, args), session, results, log, contract)
+            each = (time.monotonic() - began) / (len(results.trials) - before)
+            left_s = each * (args.trials - len(results.trials))
+            print(f"  {so_far(results.trials, args.trials, left_s)}", flush=True)
+
+
+def _run_trial(
+    plan: TrialPlan, session: TrialSession, results: TrialResults, log: LaunchLog, contract: RobotContract
+) -> None:
+    warned = log.warnings
+
+    def show(time_s: float, subtasks: Mapping[str, bool], end: str = "") -> None:
+        line = trial_line(plan.number, results.wanted, plan.seed, time_s, subtasks, end)
+        _show(line, last=bool(end))
+
+    trial, moments = session.run(plan, show)
+    trial = replace(trial, warnings=log.warnings - warned)
+    show(trial.time_s, trial.subtasks, trial.outcome)
+    if said := troubles([trial]):
+        print(f"  {said}; see {log.path}", flush=True)
+    if moments:
+        results.film(trial, moments, contract.cameras[0].rate_hz)
+    results.add(trial)
+
+
+def _plan(number: int, task: Task[Any], args: argparse.Namespace) -> TrialPlan:
+    seed = args.seed + number
+    instruction = task.instruction(task.sample_scene(seed, args.mode))
+    return TrialPlan(number, seed, args.mode, instruction, args.time_limit)
+
+
+def _report(results: TrialResults, args: argparse.Namespace) -> str:
+    """The table of what was done, where it lies, and what is missing."""
+    lines = []
+    if results.trials:
+        title = f"{args.task}, {args.mode}, seeds {args.seed} to {results.trials[-1].seed}"
+        lines += [table(summarise(results.trials), title)]
+        if said := troubles(results.trials):
+            lines += [f"  {said}: see {LOG}, trials.csv"]
+        lines += [f"videos, trials.csv and summary.json: {results.out}"]
+    if not results.complete:
+        lines += [
+            f"INCOMPLETE: {len(results.trials)} of {args.trials} trials. "
+            f"To go on: mivla trials --resume --out {results.out}"
+        ]
+    return "\n".join(lines)
+
+
+def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
+    """The robot's bringup in simulation, on a bus of its own."""
+    robot = Path(args.robot)  # a file or a name, as load_contract takes it
     arguments = {
         "sim": "true",
         "sim_bus": f"emulated:trials-{os.getpid()}",
-        "task": args.task,
+        "robot": str(robot.resolve()) if robot.suffix == ".yaml" else args.robot,
+        "namespace": contract.robot,
+        "task": task_reference(args.task),
         "mode": args.mode,
         "seed": str(args.seed),
         "feedback_rate_hz": FEEDBACK_RATE_HZ,
         "model": str(args.policy.resolve()),
     }
-    plan = plan_launch(find_launch_file(f"{args.robot}.launch.yaml"), arguments)
-    return Launch(plan.processes, say=lambda line: print(line, file=log))
+    return plan_launch(find_launch_file(f"{contract.robot}.launch.yaml"), arguments)
 
 
 def require_all_alive(launch: Launch, log: Path) -> None:
@@ -138,21 +234,3 @@ def _show(line: str, last: bool) -> None:
         print(f"\r\033[K{line}", end="\n" if last else "", flush=True)
     elif last:
         print(line, flush=True)
-
-
-def _clear(out: Path) -> None:
-    """Make the folder, without results of an earlier run that could pass for this one's."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name in ("trials.csv", "summary.json", "launch.log", "trial_*.webm"):
-        for file in out.glob(name):
-            file.unlink()
-
-
-def _positive(kind: type[int] | type[float]):
-    def parse(text: str) -> int | float:
-        value = kind(text)
-        if not value > 0:
-            raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-        return value
-
-    return parse

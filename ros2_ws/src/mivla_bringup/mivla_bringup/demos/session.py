@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 from rcl_interfaces.srv import SetParameters
@@ -15,18 +17,21 @@ from mivla_bringup.trials.session import TrialError, TrialPlan, TrialSession
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import trajectory_message
-from mivla_drivers.simulation.expert import BottleExpert, Plan
-from mivla_drivers.simulation.scene import sample_scene
+from mivla_drivers.errors import MivlaError
+from mivla_drivers.simulation.expert import JointPlan
+from mivla_drivers.simulation.task import Task
 
 LEADER_PERIOD_S = 0.05  # a leader arm's driver sends this often ...
 LOOK_AHEAD_S = 0.5  # ... and the expert knows this much of its future
-AFTERWARDS_S = 0.5  # the task looks once more at a bottle that stands still
+AFTERWARDS_S = 0.5  # the task looks once more at what stands still
 
 
 class DemonstrationSession(TrialSession):
     """The operator's node of `mivla demos`: the expert takes the leader arm's place."""
 
-    def __init__(self, contract: RobotContract, namespace: str, check: Callable[[], None]) -> None:
+    def __init__(
+        self, contract: RobotContract, task: Task[Any], namespace: str, check: Callable[[], None]
+    ) -> None:
         super().__init__(contract, namespace, check)
         for name in ("start", "save", "discard"):
             self._clients[f"recorder/{name}"] = self._node.create_client(Trigger, f"recorder/{name}")
@@ -34,7 +39,8 @@ class DemonstrationSession(TrialSession):
             SetParameters, "recorder/set_parameters"
         )
         self._leader = self._node.create_publisher(JointTrajectory, "teleop/joint_trajectory", 2)
-        self._expert = BottleExpert(contract)
+        self._task = task
+        self._expert = task.expert(contract)
 
     def wait_until_ready(self, timeout_s: float = 60.0) -> None:
         """Wait for simulator, driver and recorder.
@@ -59,21 +65,25 @@ class DemonstrationSession(TrialSession):
         self._instruction.publish(String(data=plan.instruction))
         joints = self._joints
         assert joints is not None  # wait_until_ready heard some
-        motion = self._expert.plan(
-            sample_scene(plan.seed, plan.mode), joints, np.random.default_rng([plan.seed, 3])
-        )
+        scene = self._task.sample_scene(plan.seed, plan.mode)
+        motion = self._expert.plan(scene, joints, np.random.default_rng([plan.seed, 3]))
         self._set_parameters("recorder", instruction=plan.instruction, seed=plan.seed, mode=plan.mode)
         self._demand("recorder/start")
-        self._set_parameters("driver", command_source="teleop")
-        self._play(motion)
-        success = self._success
-        self._pause()
+        try:
+            self._set_parameters("driver", command_source="teleop")
+            self._play(motion)
+            success = self._success
+            self._pause()
+        except BaseException:  # half an episode, which readers would take for a whole one
+            with suppress(MivlaError):
+                self._demand("recorder/discard")
+            raise
         if not success:
             return False, self._demand("recorder/discard")
         self._set_parameters("recorder", success=True)
         return True, self._demand("recorder/save")
 
-    def _play(self, motion: Plan) -> None:
+    def _play(self, motion: JointPlan) -> None:
         start = time.monotonic()
         offset = time.time() - start
         ahead = np.arange(LEADER_PERIOD_S, LOOK_AHEAD_S + 1e-9, LEADER_PERIOD_S)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mivla_bringup.launcher.document import Element, LaunchError, actions, read_launch_file
+from mivla_bringup.launcher.checks import read_checked
+from mivla_bringup.launcher.document import Element, LaunchError, actions
 from mivla_bringup.launcher.packages import find_share
 from mivla_bringup.launcher.substitutions import Substitutions
 
@@ -61,7 +62,7 @@ def require_end(path: Path, depth: int) -> None:
 def _actions(path: Path, depth: int) -> Iterator[Element]:
     """Every action of a file, of its groups and of the files it includes, conditions aside."""
     require_end(path, depth)
-    waiting = read_launch_file(path)
+    waiting = read_checked(path)
     while waiting:
         element = waiting.pop(0)
         yield element

@@ -61,33 +61,20 @@ class Element:
             raise self.place.error(f"{self.kind}: expected the key {key!r}, found {sorted(self.fields)}")
         return text
 
-    def items(self, key: str, known: frozenset[str]) -> list[Element]:
+    def items(self, key: str) -> list[Element]:
         """The list of mappings under `key`, empty where the key is missing.
 
         Raises:
-            LaunchError: it is no list of mappings, or a mapping has a key that is not in `known`.
+            LaunchError: it is no list of mappings, or an empty one, which `ros2 launch` cannot read.
         """
         node = self.fields.get(key)
         if node is None:
             return []
         if not isinstance(node, yaml.SequenceNode):
             raise self.at(key).error(f"{self.kind}: {key}: expected a list, found {_described(node)}")
-        items = [mapping(item, f"{self.kind}: {key}", self.place.file) for item in node.value]
-        for item in items:
-            item.require_known(known)
-        return items
-
-    def require_known(self, known: frozenset[str]) -> None:
-        """Refuse a key that is not in `known`.
-
-        Raises:
-            LaunchError: names the key and its line.
-        """
-        for key in self.fields:
-            if key not in known:
-                raise self.at(key).error(
-                    f"{self.kind}: key {key!r} is not supported; expected some of {sorted(known)}"
-                )
+        if not node.value:
+            raise self.at(key).error(f"{self.kind}: {key}: expected items, found an empty list; leave it out")
+        return [mapping(item, f"{self.kind}: {key}", self.place.file) for item in node.value]
 
     def at(self, key: str) -> Place:
         """Where the value of `key` stands, the element's own place where the key is missing."""
@@ -113,9 +100,8 @@ def read_launch_file(path: Path) -> list[Element]:
     if document is None:
         raise Place(path, 1).error("expected 'launch' with a list of actions, found an empty file")
     top = mapping(document, "launch file", path)
-    top.require_known(frozenset({"launch"}))
-    if "launch" not in top.fields:
-        raise top.place.error("expected 'launch' with a list of actions, found an empty mapping")
+    if list(top.fields) != ["launch"]:
+        raise top.place.error(f"expected 'launch' with a list of actions, found {list(top.fields)}")
     return actions(top.fields["launch"], "launch", path)
 
 

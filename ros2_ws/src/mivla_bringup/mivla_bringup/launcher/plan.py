@@ -1,13 +1,14 @@
 """From a launch file and its arguments to the processes it asks for; starts nothing.
 
-The subset of ROS 2's launch format that is understood stands in `KNOWN`; its meaning, scoping included, is
-that of `ros2 launch`. Anything else is an error that names file, line and key.
+The subset of ROS 2's launch format that is understood stands in `attributes.ACTION_KEYS`; its meaning, scoping
+included, is that of `ros2 launch`. Anything else is an error that names file, line and key.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,21 +19,13 @@ import yaml
 
 from mivla_bringup.launcher import packages
 from mivla_bringup.launcher.arguments import Argument, argument_of, require_end
-from mivla_bringup.launcher.document import Element, LaunchError, actions, read_launch_file
+from mivla_bringup.launcher.attributes import tag
+from mivla_bringup.launcher.checks import read_checked
+from mivla_bringup.launcher.document import Element, LaunchError, actions
 from mivla_bringup.launcher.substitutions import Substitutions
 
-CONDITIONS = frozenset({"if", "unless"})
-PROCESS = frozenset({"name", "respawn", "respawn_delay", "on_exit", "output"}) | CONDITIONS
-KNOWN = {
-    "arg": frozenset({"name", "default", "description"}),
-    "let": frozenset({"name", "value"}) | CONDITIONS,
-    "set_env": frozenset({"name", "value"}) | CONDITIONS,
-    "include": frozenset({"file", "arg"}) | CONDITIONS,
-    "group": frozenset({"scoped", "children"}) | CONDITIONS,
-    "push_ros_namespace": frozenset({"namespace"}) | CONDITIONS,
-    "node": frozenset({"pkg", "exec", "namespace", "args", "param", "remap"}) | PROCESS,
-    "executable": frozenset({"cmd"}) | PROCESS,
-}
+NODE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NAMESPACE = re.compile(rf"(/{NODE_NAME.pattern})+")
 
 
 @dataclass(frozen=True)
@@ -110,20 +103,11 @@ class _Planner:
     def include(self, path: Path) -> None:
         self._depth += 1
         require_end(path, self._depth)
-        self._run(read_launch_file(path))
+        self._run(read_checked(path))
         self._depth -= 1
 
     def _run(self, elements: list[Element]) -> None:
         for element in elements:
-            if element.kind not in KNOWN:
-                raise element.place.error(
-                    f"action {element.kind!r} is not supported; expected one of {sorted(KNOWN)}"
-                )
-            element.require_known(KNOWN[element.kind])
-            if element.fields.keys() >= CONDITIONS:
-                raise element.at("unless").error(
-                    f"{element.kind}: expected either 'if' or 'unless', found both; put one on a group around it"
-                )
             if self._holds(element):
                 self._handlers[element.kind](element)
 
@@ -191,19 +175,20 @@ class _Planner:
         self._variables[self._text(element, "name")] = self._text(element, "value")
 
     def _set_env(self, element: Element) -> None:
-        self._environment[self._text(element, "name")] = self._text(element, "value")
+        name = self._text(element, "name")
+        if not name:
+            raise element.at("name").error("set_env: name: expected a variable's name, found an empty text")
+        self._environment[name] = self._text(element, "value")
 
     def _include(self, element: Element) -> None:
         file = Path(self._text(element, "file"))
         if not file.is_file():
             raise element.at("file").error(f"include: file: expected a launch file, found no {file}")
-        for item in element.items("arg", frozenset({"name", "value"})):
+        for item in element.items("arg"):
             self._let(item)
         self.include(file)
 
     def _group(self, element: Element) -> None:
-        if "children" not in element.fields:
-            raise element.place.error("group: expected the key 'children' with a list of actions")
         children = actions(element.fields["children"], "group", element.place.file)
         if self._boolean(element, "scoped", True):
             with self._scope():
@@ -228,6 +213,10 @@ class _Planner:
         except LaunchError as error:
             raise element.at("exec").error(f"node: {error}") from None
         name = self._text(element, "name", executable)
+        if "name" in element.fields and not NODE_NAME.fullmatch(name):
+            raise element.at("name").error(
+                f"node: name: expected letters, digits and _, no digit first, found {name!r}"
+            )
         command += self._words(element, "args") + self._ros_arguments(element)
         self._add(element, name, command)
 
@@ -237,40 +226,46 @@ class _Planner:
             words += ["-r", f"__node:={self._text(element, 'name')}"]
         namespace = _joined(self._namespace, self._text(element, "namespace", ""))
         if namespace:
-            words += ["-r", f"__ns:=/{namespace.lstrip('/')}"]
-        for item in element.items("param", frozenset({"name", "value", "type", "from"})):
+            namespace = f"/{namespace.lstrip('/')}"
+            if not NAMESPACE.fullmatch(namespace):
+                raise element.place.error(
+                    f"node: expected a namespace of letters, digits and _, no digit first, found {namespace!r}"
+                )
+            words += ["-r", f"__ns:={namespace}"]
+        for item in element.items("param"):
             words += self._parameter(item)
-        for item in element.items("remap", frozenset({"from", "to"})):
+        for item in element.items("remap"):
             words += ["-r", f"{self._text(item, 'from')}:={self._text(item, 'to')}"]
         return ("--ros-args", *words, "--") if words else ()
 
     def _parameter(self, item: Element) -> list[str]:
-        if ("name" in item.fields) == ("from" in item.fields):
-            raise item.place.error(
-                f"{item.kind}: expected either 'name' or 'from', found {sorted(item.fields)}"
-            )
         if "name" in item.fields:
             return ["-p", f"{self._text(item, 'name')}:={self._parameter_value(item)}"]
-        item.require_known(frozenset({"from"}))
         file = self._text(item, "from")
         if not Path(file).is_file():
             raise item.at("from").error(f"{item.kind}: from: expected a parameter file, found no {file}")
         return ["--params-file", file]
 
     def _parameter_value(self, item: Element) -> str:
-        """A parameter as a YAML value for the command line; without `type`, text that reads as a number is one."""
-        node = item.fields.get("value")
-        if isinstance(node, yaml.SequenceNode):
-            item.require_known(frozenset({"name", "value"}))
-            values = [Element(item.kind, {"value": entry}, item.place) for entry in node.value]
-            return json.dumps([_typed(self._text(value, "value")) for value in values], ensure_ascii=False)
-        text, kind = self._text(item, "value"), self._text(item, "type", "yaml")
-        if kind not in PARAMETER_TYPES:
-            raise item.at("type").error(
-                f"param: type: expected one of {sorted(PARAMETER_TYPES)}, found {kind!r}"
-            )
+        """A parameter as a YAML value for the command line."""
+        node, kind = item.fields["value"], item.text("type") or "yaml"
+        if not isinstance(node, yaml.SequenceNode):
+            return json.dumps(self._value(item, node, kind), ensure_ascii=False)
+        values = [self._value(item, entry, kind) for entry in node.value]
+        if len({type(value) for value in values}) > 1:
+            name = self._text(item, "name")
+            raise item.at("value").error(f"param: {name}: expected a list of one type, found {values}")
+        return json.dumps(values, ensure_ascii=False)
+
+    def _value(self, item: Element, node: yaml.Node, kind: str) -> Any:
+        """A value of a `kind`; without one, text stays text unless it holds a substitution."""
+        text = self._text(Element(item.kind, {"value": node}, item.place), "value")
+        if tag(node) != "str":
+            return yaml.safe_load(text)
+        if kind == "yaml" and "$(" not in node.value:
+            return text
         try:
-            return json.dumps(PARAMETER_TYPES[kind](text), ensure_ascii=False)
+            return PARAMETER_TYPES[kind](text)
         except ValueError:
             name = self._text(item, "name")
             raise item.at("value").error(

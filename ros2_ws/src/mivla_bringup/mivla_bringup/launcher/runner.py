@@ -12,6 +12,7 @@ from types import TracebackType
 
 from mivla_bringup.launcher.ending import MARK, Patience, end_all
 from mivla_bringup.launcher.plan import ProcessSpec
+from mivla_drivers.shared_memory import clear_leftovers
 
 NOT_FOUND = 127  # exit code of a command that cannot be started, as in shells
 NOBODY_READS = 141  # 128 + SIGPIPE
@@ -52,6 +53,7 @@ class Launch:
         self.exits: dict[str, int] = {}
 
     def __enter__(self) -> Launch:
+        clear_leftovers()  # of runs that were killed
         self._watchdog = subprocess.Popen(
             [sys.executable, "-m", "mivla_bringup.launcher.watchdog", self._mark],
             stdin=subprocess.PIPE,
@@ -87,6 +89,7 @@ class Launch:
         if self._watchdog is not None and self._watchdog.stdin is not None:
             self._watchdog.stdin.close()
             self._watchdog.wait()
+        clear_leftovers()  # of processes that had to be killed
         self._ended.set()
 
     def _supervise(self, label: str, spec: ProcessSpec) -> None:
@@ -165,7 +168,7 @@ class Launch:
         """Say a line; once nobody reads any more, the launch ends, and processes must not block on it."""
         try:
             self._say(line)
-        except BrokenPipeError:
+        except OSError:  # a pipe that is closed, or a terminal that is
             self._say = _keep_quiet
             self._end(NOBODY_READS)
 

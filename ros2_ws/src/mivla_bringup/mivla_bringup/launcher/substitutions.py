@@ -38,12 +38,16 @@ class Substitutions:
         """
         template, values = self._split(text)
         try:
+            for piece in PLACEHOLDER.split(template)[::2]:
+                shlex.split(piece)  # `ros2 launch` takes no quotes around a substitution
             return tuple(_filled(word, values) for word in shlex.split(template))
         except ValueError as error:
             raise LaunchError(f"expected a command line, found {text!r}: {error}") from None
 
     def _split(self, text: str) -> tuple[str, list[str]]:
         """The text with placeholders where substitutions stood, and their values."""
+        if "\\" in text:
+            raise LaunchError(f"expected no backslash, found {text!r}: `ros2 launch` takes it away")
         template, values, position = "", list[str](), 0
         while opening := OPENING.search(text, position):
             end = _closing(text, opening.end())
@@ -53,6 +57,8 @@ class Substitutions:
         return template + text[position:], values
 
     def _value(self, inside: str) -> str:
+        if inside.split(" ") != inside.split():
+            raise LaunchError(f"$({inside}): expected one space between its words, and none around them")
         name, *arguments = self.words(inside) or ("",)
         if name == "var" and len(arguments) == 1:
             if arguments[0] not in self.variables:

@@ -15,12 +15,12 @@ import torch
 from mivla_bringup.studies.data import StudyData
 from mivla_bringup.studies.plan import PRETRAININGS, Cell, Scale
 from mivla_bringup.studies.results import Row, write_rows
-from mivla_drivers.simulation.conditions import CONDITIONS
-from mivla_policy.checkpoint import URDF, load_policy_folder, save_policy
+from mivla_drivers.simulation.lockstep import Lockstep
+from mivla_policy.checkpoint import load_policy_folder, save_policy
 from mivla_policy.data.mutual_frames import FROM_HUMAN, MutualFrames, statistics_of
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.policies.mivla import load_mivla
-from mivla_policy.rollout import LockstepWorld
+from mivla_policy.policy_folder import URDF
 from mivla_policy.training.mutual import OBJECTIVES, MutualConfig
 from mivla_policy.training.pretrain_mutual import pretrain
 from mivla_policy.training.runs import language_tokens
@@ -82,23 +82,23 @@ def try_cell(data: StudyData, folder: Path, cell: Cell, condition: str, path: Pa
         return
     policy = load_mivla(folder, seed=cell.seed)
     first = FIRST_TRIAL_SCENE + SCENES_A_SEED * cell.seed
-    scenes = {first + i: CONDITIONS[condition](first + i) for i in range(data.scale.trials)}
-    world = LockstepWorld(data.contract, scenes[first])
     rows = []
-    for trial, (seed, scene) in enumerate(scenes.items()):
-        done = world.run(policy, scene, data.scale.time_limit_s)
-        rows.append(
-            Row(
-                **asdict(cell),
-                condition=condition,
-                trial=trial,
-                scene=seed,
-                success=int(done.success),
-                completeness=done.completeness,
-                time_s=done.time_s,
+    with Lockstep(data.contract, data.task) as lockstep:
+        for trial in range(data.scale.trials):
+            seed = first + trial
+            scene = data.task.sample_scene(seed, condition)
+            done = lockstep.run_policy(policy, scene, seed, data.scale.time_limit_s)
+            rows.append(
+                Row(
+                    **asdict(cell),
+                    condition=condition,
+                    trial=trial,
+                    scene=seed,
+                    success=int(done.success),
+                    completeness=done.completeness,
+                    time_s=done.time_s,
+                )
             )
-        )
-    world.close()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_rows(path, rows)
 

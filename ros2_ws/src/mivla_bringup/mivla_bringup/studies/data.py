@@ -1,6 +1,6 @@
 """The data of a study: hands and arms for pre-training, demonstrations of the task for fine-tuning.
 
-    hands/ robot/           demonstrations of simulated people and arms; none of an arm that moves the bottle
+    hands/ robot/           demonstrations of simulated people and arms; no arm moves the task's object
     annotated/              what the other embodiment would have done
     pretraining/            both, encoded
     demonstrations/seed0/   of the task, ten a folder, encoded
@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mivla_bringup.studies.plan import ALL_SHOTS, Scale
+from mivla_bringup.studies.plan import ALL_SHOTS, SEEN, Scale
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError, MivlaError
-from mivla_drivers.simulation.conditions import seen
 from mivla_drivers.simulation.demonstration import Demonstrator
-from mivla_drivers.simulation.task import MoveBottleOntoPad
+from mivla_drivers.simulation.task import Task
+from mivla_drivers.simulation.tasks import load_task
 from mivla_policy.data import hand_demonstrations, task_demonstrations
 from mivla_policy.data.annotate import Workers, annotate_all
 from mivla_policy.data.annotation import Demonstrations
@@ -47,6 +48,11 @@ class StudyData:
     def contract(self) -> RobotContract:
         """The arm that imitates hands and does the task."""
         return load_contract(ROBOT)
+
+    @property
+    def task(self) -> Task[Any]:
+        """The task that policies are fine-tuned and tried on."""
+        return load_task(self.scale.task)
 
     @property
     def model(self) -> ModelConfig:
@@ -100,7 +106,7 @@ class StudyData:
         if (folder / "frames.json").is_file():
             return
         first = FIRST_SCENE + SCENES_A_SEED * seed + block * SCENES_A_SEED // BLOCK
-        episodes = _episodes(self.contract, first, self.model.decoder.horizon)
+        episodes = _episodes(self.contract, self.task, first, self.model.decoder.horizon)
         encode_episodes(episodes, self.contract, image_tokeniser(self.model), folder)
 
     def _annotate(self, demonstrations: Demonstrations, workers: int) -> None:
@@ -128,24 +134,24 @@ class StudyData:
         return self.folder / "demonstrations" / f"seed{seed}" / f"block{block}"
 
 
-def _episodes(contract: RobotContract, first_scene: int, horizon: int) -> Iterator[EpisodeFrames]:
+def _episodes(
+    contract: RobotContract, task: Task[Any], first_scene: int, horizon: int
+) -> Iterator[EpisodeFrames]:
     """Ten demonstrations that succeeded, in scenes of the `seen` condition from `first_scene` on.
 
     Raises:
         DataError: fewer do.
     """
-    demonstrator = Demonstrator(contract)
     kept = 0
-    for scene in range(first_scene, first_scene + SCENES_A_SEED // BLOCK):
-        try:
-            episode = demonstrator.perform(seen(scene), scene, horizon, disturbed=True)
-        except MivlaError:  # a scene out of the arm's reach is no demonstration; the next one is tried
-            continue
-        if episode.success:
-            yield EpisodeFrames(
-                episode.joints, episode.commands, episode.images, MoveBottleOntoPad.instruction
-            )
-            kept += 1
-        if kept == BLOCK:
-            return
+    with Demonstrator(contract, task) as demonstrator:
+        for scene in range(first_scene, first_scene + SCENES_A_SEED // BLOCK):
+            try:
+                episode = demonstrator.run(scene, SEEN, horizon, perturbed=True)
+            except MivlaError:  # a scene out of the arm's reach is no demonstration; the next one is tried
+                continue
+            if episode.success:
+                yield EpisodeFrames(episode.joints, episode.commands, episode.images, episode.instruction)
+                kept += 1
+            if kept == BLOCK:
+                return
     raise DataError(f"study: expected {BLOCK} demonstrations from scene {first_scene} on, got {kept}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mivla_bringup.studies.results import Row
 from mivla_drivers.errors import DataError
+from mivla_drivers.simulation.tasks import DEFAULT_TASK
 
 PRETRAININGS: dict[str, str | None] = {
     "scratch": None,
@@ -15,6 +16,9 @@ PRETRAININGS: dict[str, str | None] = {
     "h2r+r2h": "h2r+r2h",
 }
 """The rows of Table 3, and the objective of each one's pre-training."""
+
+SEEN = "seen"
+"""The condition of a task's demonstrations."""
 
 EQUAL = ("steps", "passes")
 
@@ -35,6 +39,7 @@ class Scale:
         seeds: repetitions; each has its own weights, order of samples, demonstrations and trial scenes.
         trials: of each seed in each condition.
         time_limit_s: of a trial, simulated seconds.
+        task: that policies are fine-tuned and tried on, by name or file.
     """
 
     hand_episodes: int = 240
@@ -47,12 +52,13 @@ class Scale:
     seeds: int = 3
     trials: int = 20
     time_limit_s: float = 20.0
+    task: str = DEFAULT_TASK
 
     def __post_init__(self) -> None:
         if self.equal not in EQUAL:
             raise DataError(f"study: equal: expected one of {EQUAL}, got {self.equal!r}")
         for name, value in vars(self).items():
-            if name != "equal" and not value > 0:
+            if not isinstance(value, str) and not value > 0:
                 raise DataError(f"study: {name}: expected a number above 0, got {value}")
 
 

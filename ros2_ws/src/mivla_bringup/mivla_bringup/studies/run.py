@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mivla_bringup.studies.data import BLOCK, StudyData
-from mivla_bringup.studies.plan import PRETRAININGS, Cell, Scale, Study
+from mivla_bringup.studies.plan import PRETRAININGS, SEEN, Cell, Scale, Study
 from mivla_bringup.studies.results import Row, read_rows, write_rows
 from mivla_drivers.errors import DataError, MivlaError
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
 from mivla_policy.worker import end_with_parent
 
 SCALE = "scale.json"
@@ -30,7 +31,7 @@ class StudyRun:
     """A study below `out`; studies with the same `out` share data and policies.
 
     Raises:
-        DataError: what lies in `out` was made at another scale.
+        DataError: what lies in `out` was made at another scale, or there is no such task, or it lacks a condition.
     """
 
     study: Study
@@ -39,9 +40,16 @@ class StudyRun:
     workers: int
 
     def __post_init__(self) -> None:
+        task = load_task(self.scale.task)
+        needed = sorted({SEEN, *self.study.conditions})
+        if not set(needed) <= set(task.conditions):
+            raise DataError(
+                f"study {self.study.name}: task {task.name}: expected conditions {needed}, "
+                f"found {list(task.conditions)}"
+            )
         path, wanted = self.out / SCALE, asdict(self.scale)
         if path.is_file():
-            found = json.loads(path.read_text())
+            found = {"task": DEFAULT_TASK} | json.loads(path.read_text())  # older ones had no other
             if found != wanted:
                 changed = {name: found.get(name) for name in wanted if found.get(name) != wanted[name]}
                 raise DataError(

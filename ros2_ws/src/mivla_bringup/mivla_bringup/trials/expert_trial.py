@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mivla_bringup.trials.metrics import Trial
 from mivla_bringup.trials.video import Moment, caption
 from mivla_drivers.contract import RobotContract
-from mivla_drivers.simulation.expert import BottleExpert
-from mivla_drivers.simulation.renderer import render
-from mivla_drivers.simulation.scene import sample_scene
-from mivla_drivers.simulation.task import MoveBottleOntoPad
-from mivla_drivers.simulation.world import World
+from mivla_drivers.simulation.lockstep import FollowPlan, Lockstep
+from mivla_drivers.simulation.task import Task
+from mivla_drivers.simulation.world.physics import World
+from mivla_drivers.simulation.world.renderer import render
 
-SETTLE_S = 0.5  # after the plan's end, for a bottle that still rocks
+SETTLE_S = 0.5  # after the plan's end, for an object that still rocks
 
 
 class ExpertTrials:
-    """One world and one expert, trial after trial; a context manager."""
+    """One world and a task's expert, trial after trial; a context manager."""
 
-    def __init__(self, contract: RobotContract) -> None:
-        self._contract = contract
-        self._world = World(contract, sample_scene(0, "easy"))
-        self._expert = BottleExpert(contract)
-        self._task = MoveBottleOntoPad()
+    def __init__(self, contract: RobotContract, task: Task[Any]) -> None:
+        self._contract, self._task = contract, task
+        self._expert = task.expert(contract)
+        self._lockstep = Lockstep(contract, task)
 
     def __enter__(self) -> ExpertTrials:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._world.close()
+        self._lockstep.close()
 
     def run(self, number: int, seed: int, mode: str) -> tuple[Trial, list[Moment]]:
         """One trial from home in the scene of `seed`; what came of it, and what the cameras saw.
@@ -37,22 +37,16 @@ class ExpertTrials:
         Raises:
             MivlaError: the arm does not reach one of the poses of its plan.
         """
-        world, task, home = self._world, self._task, self._contract.home
-        scene = sample_scene(seed, mode)
-        world.reset(scene)
-        task.reset()
-        plan = self._expert.plan(scene, home, np.random.default_rng([seed, 1]))
-        steps = round(1.0 / (self._contract.cameras[0].rate_hz * world.step_s))
+        lockstep = self._lockstep
+        scene = self._task.sample_scene(seed, mode)
+        plan = self._expert.plan(scene, self._contract.home, np.random.default_rng([seed, 1]))
         moments: list[Moment] = []
-        subtasks = task.update(world)
-        while world.time_s < plan.duration_s + SETTLE_S and not task.success:
-            moments.append(self._look(caption(number, seed, world.time_s, subtasks)))
-            for _ in range(steps):
-                world.target = plan.at(np.array(world.time_s + world.step_s))
-                world.step()
-            subtasks = task.update(world)
-        moments.append(self._look(caption(number, seed, world.time_s, subtasks)))
-        return Trial(number, seed, task.success, world.time_s, subtasks), moments
 
-    def _look(self, text: str) -> Moment:
-        return Moment(tuple(render(self._world, camera) for camera in self._contract.cameras), text)
+        def look(world: World[Any]) -> None:
+            text = caption(number, seed, world.time_s, lockstep.progress.done)
+            moments.append(Moment(tuple(render(world, camera) for camera in self._contract.cameras), text))
+
+        lockstep.reset(scene)
+        result = lockstep.run(FollowPlan(plan), plan.duration_s + SETTLE_S, look)
+        look(lockstep.world)
+        return Trial(number, seed, result.success, result.time_s, result.subtasks), moments

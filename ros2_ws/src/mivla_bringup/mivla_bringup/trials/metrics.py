@@ -19,6 +19,9 @@ class Trial:
         success: all sub-tasks held before the time limit.
         time_s: from the moment the policy held the robot to success, or to the time limit.
         subtasks: for each sub-task in order, whether it was reached.
+        warnings: warnings and errors that the bringup logged meanwhile.
+        starved: how often the driver ran out of chunks to play.
+        refused: chunks that the driver refused.
     """
 
     number: int
@@ -26,6 +29,14 @@ class Trial:
     success: bool
     time_s: float
     subtasks: Mapping[str, bool]
+    warnings: int = 0
+    starved: int = 0
+    refused: int = 0
+
+    @property
+    def outcome(self) -> str:
+        """How it ended: "success" or "failure"."""
+        return "success" if self.success else "failure"
 
     @property
     def completeness(self) -> float:

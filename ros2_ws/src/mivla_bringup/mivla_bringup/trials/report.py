@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from mivla_bringup.trials.metrics import Summary, Trial
+from mivla_bringup.run_folder import RunFolderError, write_text
+from mivla_bringup.trials.metrics import Summary, Trial, wilson_interval
+
+COLUMNS = ("trial", "seed", "mode", "success", "completeness", "time_s", "warnings", "starved", "refused")
 
 
 def subtask_line(subtasks: Mapping[str, bool]) -> str:
@@ -46,32 +48,73 @@ def table(summary: Summary, title: str) -> str:
     return "\n".join([rule, title, rule, *lines, rule])
 
 
-def write_csv(path: Path, trials: Sequence[Trial], mode: str) -> None:
-    """One row a trial; sub-tasks are columns of 0 and 1."""
-    subtasks = list(trials[0].subtasks)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["trial", "seed", "mode", "success", "completeness", "time_s", *subtasks])
-        for trial in trials:
-            row = [
-                trial.number,
-                trial.seed,
-                mode,
-                int(trial.success),
-                f"{trial.completeness:.4f}",
-                f"{trial.time_s:.3f}",
-            ]
-            writer.writerow(row + [int(trial.subtasks[name]) for name in subtasks])
+def so_far(trials: Sequence[Trial], planned: int, left_s: float | None) -> str:
+    """How a run goes: rate, 95 % interval, and about how long the rest takes [s]; for a line after a trial."""
+    successes = sum(trial.success for trial in trials)
+    low, high = wilson_interval(successes, len(trials))
+    rate = f"{successes} of {len(trials)}: {100 * successes / len(trials):.0f} %"
+    interval = f"({100 * low:.0f} to {100 * high:.0f} %)"
+    left = planned - len(trials)
+    if not left or left_s is None:
+        return f"so far {rate} {interval}"
+    return f"so far {rate} {interval}, {left} left, about {duration(left_s)}"
 
 
-def write_summary(path: Path, summary: Summary, about: Mapping[str, Any]) -> None:
-    """The summary and what it is about (seed, mode, policy, ...) as JSON."""
-    document = {
-        "n": summary.n,
-        "success_rate": summary.success_rate,
-        "success_interval": list(summary.success_interval),
-        "completeness": summary.completeness,
-        "mean_time_s": summary.mean_time_s,
-        **about,
+def duration(seconds: float) -> str:
+    """A time for people: seconds below 100, minutes below 100, else hours."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def troubles(trials: Sequence[Trial]) -> str:
+    """What the driver and the log had to say against these trials, empty where nothing."""
+    counts = {
+        "times the policy ran out of chunks": sum(trial.starved for trial in trials),
+        "chunks refused": sum(trial.refused for trial in trials),
+        "warnings logged": sum(trial.warnings for trial in trials),
     }
-    path.write_text(json.dumps(document, indent=2) + "\n")
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+def write_csv(path: Path, trials: Sequence[Trial], mode: str) -> None:
+    """One row per trial; sub-tasks are columns of 0 and 1, after `COLUMNS`."""
+    subtasks = list(trials[0].subtasks)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([*COLUMNS, *subtasks])
+    for trial in trials:
+        numbers = [trial.number, trial.seed, mode, int(trial.success)]
+        numbers += [f"{trial.completeness:.4f}", f"{trial.time_s:.3f}"]
+        numbers += [trial.warnings, trial.starved, trial.refused]
+        writer.writerow(numbers + [int(trial.subtasks[name]) for name in subtasks])
+    write_text(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[Trial]:
+    """The trials that `write_csv` wrote.
+
+    Raises:
+        RunFolderError: the file does not read.
+    """
+    try:
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            if not set(COLUMNS) <= set(reader.fieldnames or ()):
+                raise LookupError(f"columns {reader.fieldnames}")
+            return [_trial(row) for row in reader]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise RunFolderError(f"--resume: {path}: expected rows of trials, got: {error!r}") from None
+
+
+def _trial(row: Mapping[str, str]) -> Trial:
+    return Trial(
+        number=int(row["trial"]),
+        seed=int(row["seed"]),
+        success=row["success"] == "1",
+        time_s=float(row["time_s"]),
+        subtasks={name: value == "1" for name, value in row.items() if name not in COLUMNS},
+        warnings=int(row["warnings"]),
+        starved=int(row["starved"]),
+        refused=int(row["refused"]),
+    )

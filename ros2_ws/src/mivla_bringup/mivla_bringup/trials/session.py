@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
@@ -22,7 +22,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from mivla_bringup.trials.metrics import Trial
 from mivla_bringup.trials.video import Moment, caption
-from mivla_drivers.contract import Camera, RobotContract
+from mivla_drivers.contract import CameraConfig, RobotContract
 from mivla_drivers.conversions import image_array, joint_vector
 from mivla_drivers.errors import MivlaError
 
@@ -77,6 +77,8 @@ class TrialSession:
         self._images: dict[str, np.ndarray] = {}
         self._heard: dict[str, float] = {}
         self._looks = 0
+        self._driver_reports = 0
+        self._driver_counts = {"starved": 0, "chunks_refused": 0}
         self._success = False
         self._subtasks: dict[str, bool] = {}
         self._on_moment: Callable[[], None] | None = None
@@ -112,6 +114,7 @@ class TrialSession:
             self._until(client.service_is_ready, timeout_s, f"service {name}")
         self._until(lambda: self._joints is not None, timeout_s, "driver: joint_states")
         self._until(lambda: self._looks > 0, timeout_s, "simulator: simulator/progress")
+        self._until(lambda: self._driver_reports > 0, timeout_s, "driver: /diagnostics")
 
     def run(self, plan: TrialPlan, on_progress: OnProgress) -> tuple[Trial, list[Moment]]:
         """Run one trial from a fresh scene; what came of it, and what the cameras saw.
@@ -122,6 +125,7 @@ class TrialSession:
         self._pause()
         self._go_home()
         self._furnish(plan)
+        before = self._driver_counts  # nobody holds the robot, so they rest
         moments: list[Moment] = []
         self._instruction.publish(String(data=plan.instruction))
         self._set_parameters("driver", command_source="policy")
@@ -142,8 +146,12 @@ class TrialSession:
                 on_progress(time.monotonic() - start, self._subtasks)
         time_s = min(time.monotonic() - start, plan.time_limit_s)
         self._on_moment = None
+        subtasks, success = dict(self._subtasks), self._success
         self._pause()
-        return Trial(plan.number, plan.seed, self._success, time_s, dict(self._subtasks)), moments
+        after = self._fresh_driver_counts()
+        starved, refused = (after[name] - before[name] for name in ("starved", "chunks_refused"))
+        trial = Trial(plan.number, plan.seed, success, time_s, subtasks, starved=starved, refused=refused)
+        return trial, moments
 
     # Steps of a trial
 
@@ -179,6 +187,12 @@ class TrialSession:
         if self._success or any(self._subtasks.values()):
             raise TrialError(f"simulator: expected a fresh scene after a reset, got {self._subtasks}")
 
+    def _fresh_driver_counts(self) -> dict[str, int]:
+        """How often the driver starved and refused, as it says from now on."""
+        old = self._driver_reports + 1  # one message may have been on its way
+        self._until(lambda: self._driver_reports > old, SILENCE_S["driver"], "driver: /diagnostics")
+        return self._driver_counts
+
     def _require_voices(self) -> None:
         for name, longest in SILENCE_S.items():
             silence = time.monotonic() - self._heard[name]
@@ -201,7 +215,15 @@ class TrialSession:
             self._success = message.message == "success"
             self._subtasks = {item.key: item.value == "true" for item in message.values}
 
+        def on_diagnostics(message: DiagnosticArray) -> None:
+            for status in message.status:
+                if status.name == f"{self._node.get_namespace()}/driver".lstrip("/"):
+                    values = {item.key: item.value for item in status.values}
+                    self._driver_counts = {name: int(values[name]) for name in self._driver_counts}
+                    self._driver_reports += 1
+
         node = self._node
+        node.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10)
         node.create_subscription(JointState, "joint_states", on_joints, 10)
         node.create_subscription(DiagnosticStatus, "simulator/progress", on_progress, 10)
         node.create_subscription(JointTrajectory, "policy/joint_trajectory", lambda _: hear("policy"), 2)
@@ -209,7 +231,7 @@ class TrialSession:
             topic = f"{camera.topic}/image_raw"
             node.create_subscription(Image, topic, self._image_receiver(camera), qos_profile_sensor_data)
 
-    def _image_receiver(self, camera: Camera) -> Callable[[Image], None]:
+    def _image_receiver(self, camera: CameraConfig) -> Callable[[Image], None]:
         first = self._contract.cameras[0]
 
         def receive(message: Image) -> None:

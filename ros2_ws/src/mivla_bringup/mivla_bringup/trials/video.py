@@ -15,6 +15,7 @@ from mivla_drivers.errors import DataError
 
 VIEW_PX = 320  # height of each view
 CAPTION_PX = 36
+OUTCOME_S = 1.0
 INK, PAPER = (235, 235, 235), (24, 24, 24)
 
 
@@ -42,8 +43,10 @@ def caption(number: int, seed: int, time_s: float, subtasks: Mapping[str, bool])
     return f"trial {number + 1}  seed {seed}  {time_s:4.1f} s  {', '.join(reached)}"
 
 
-def write_video(path: Path, moments: Sequence[Moment], rate_hz: float) -> None:
+def write_video(path: Path, moments: Sequence[Moment], rate_hz: float, outcome: str = "") -> None:
     """Write a WebM video (VP8, which browsers play) of at least one moment.
+
+    With an `outcome`, the last moment is held for `OUTCOME_S` with that word, so that a video ends on it.
 
     Raises:
         DataError: this OpenCV cannot write such a video.
@@ -55,7 +58,9 @@ def write_video(path: Path, moments: Sequence[Moment], rate_hz: float) -> None:
         raise DataError(
             f"{path}: expected an OpenCV that writes WebM videos, found {cv2.__version__} without"
         )
-    for moment in moments:
+    held = round(rate_hz * OUTCOME_S) if outcome else 0
+    last = Moment(moments[-1].images, f"{moments[-1].caption}  {outcome.upper()}")
+    for moment in (*moments, *[last] * held):
         writer.write(np.ascontiguousarray(captioned(moment)[:, :, ::-1]))
     writer.release()
 

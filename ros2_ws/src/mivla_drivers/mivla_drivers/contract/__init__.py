@@ -28,8 +28,6 @@ from mivla_drivers.contract.robot_contract import (
     Workspace,
 )
 
-Camera = CameraConfig
-
 __all__ = [
     "ACTION_DIMENSIONS",
     "EMULATED",
@@ -37,7 +35,6 @@ __all__ = [
     "POSE_SIZE",
     "SIDES",
     "ArmConfig",
-    "Camera",
     "CameraConfig",
     "CameraMount",
     "JointLimits",

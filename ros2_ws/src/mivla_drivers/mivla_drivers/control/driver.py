@@ -7,7 +7,7 @@ import numpy as np
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.control.bus_recovery import BusRecovery
 from mivla_drivers.control.driver_report import Diagnostics, Mode, StepReport, describe
-from mivla_drivers.control.feedback_monitor import Feedback, FeedbackMonitor, TrackingMonitor
+from mivla_drivers.control.feedback_monitor import STALE_S, Feedback, FeedbackMonitor, TrackingMonitor
 from mivla_drivers.control.power import ENABLE_TIMEOUT_S, Enabling, PowerSequencer
 from mivla_drivers.control.safety_gate import SafetyGate
 from mivla_drivers.control.target_selector import HOLD, Target, TargetSelector
@@ -201,6 +201,7 @@ class Driver:
             source=self._following,
             mode=self._mode,
             age_s=measurement.age_s,
+            received=now - measurement.age_s,
         )
 
     def diagnostics(self, now: float) -> Diagnostics:
@@ -219,8 +220,13 @@ class Driver:
                 initial=0.0
             )
             values["tracking_error_rad"] = f"{error:.3f}"
-        waiting = self._following == HOLD and self.source != "none"
+        held = self._following == HOLD and self.source != "none"
+        waiting = held and (self._feedback_is_stale or self._targets.is_late)
         return describe(self._mode, self._reason, waiting, self._measurement, values)
+
+    @property
+    def _feedback_is_stale(self) -> bool:
+        return self._measurement is not None and self._measurement.age_s > STALE_S
 
     @property
     def _is_powered(self) -> bool:
@@ -262,7 +268,7 @@ class Driver:
         if enabling is Enabling.DONE:
             self._switch(Mode.ACTIVE, "motors have power, the arm holds")
         elif enabling is Enabling.TIMED_OUT:
-            why = "; ".join(measurement.faults) or "a motor reports no power"
+            why = "; ".join(measurement.faults + measurement.warnings) or "a motor reports no power"
             self._switch(Mode.FAULT, f"motors did not come up in {ENABLE_TIMEOUT_S:.0f} s: {why}")
 
     def _command(self, measurement: Measurement, feedback: Feedback, now: float) -> np.ndarray | None:

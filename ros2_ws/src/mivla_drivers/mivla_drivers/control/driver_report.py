@@ -31,6 +31,7 @@ class StepReport:
         source: who was followed: "policy", "teleop", "home", or "hold".
         mode: see `Mode`.
         age_s: age of the feedback.
+        received: when that feedback arrived [s, steady clock]; minus infinity before the first.
     """
 
     target: np.ndarray
@@ -40,6 +41,7 @@ class StepReport:
     source: str
     mode: Mode
     age_s: float
+    received: float
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def describe(
     warnings: tuple[str, ...] = ()
     values = dict(values)
     if measurement is not None:
-        warnings = measurement.warnings
+        # While motors come up, the arm says what is not yet so; what lasts is told once they have power.
+        warnings = () if mode is Mode.ENABLING else measurement.warnings
         if mode in (Mode.STOPPED, Mode.FAULT):
             warnings += tuple(fault for fault in measurement.faults if fault not in reason)
         values["motors_enabled"] = measurement.enabled

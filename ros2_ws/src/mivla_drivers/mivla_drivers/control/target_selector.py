@@ -8,6 +8,7 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.control.safety_gate import refuse_untimely
+from mivla_drivers.control.source_watch import SourceWatch
 from mivla_drivers.control.trajectory import ActionChunk, TrajectoryPlayer
 from mivla_drivers.errors import CommandRefused
 
@@ -50,6 +51,7 @@ class TargetSelector:
         self._at_home = np.array([AT_HOME[unit] for unit in contract.units])
         self._grace_s = 2.0 / contract.policy_rate_hz
         self._source = "none"
+        self._source_watch = SourceWatch()
         self._homing = False
         self._ramping = True
         self._moved_last = -np.inf
@@ -67,8 +69,13 @@ class TargetSelector:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Chunks accepted, ignored because their source does not hold the robot, and refused."""
-        return dict(self._counts)
+        """Chunks accepted, ignored because their source does not hold the robot, refused; and starvations."""
+        return {**self._counts, "starved": self._source_watch.starved}
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the source has nothing to play although it should, so that an operator is warned."""
+        return self._source_watch.late
 
     def chunk_left_s(self, now: float) -> float:
         """How much of the newest chunk is left to play [s]."""
@@ -84,6 +91,7 @@ class TargetSelector:
             raise CommandRefused(f"command_source: expected one of {list(SOURCES)}, got {name!r}")
         if name != self._source:
             self._source = name
+            self._source_watch.restart()
             self.clear()
 
     def clear(self) -> None:
@@ -155,7 +163,8 @@ class TargetSelector:
         if position is None and now <= self._player.end + self._grace_s:
             position = self._player.last
         if position is None:
-            return Target.hold(f"nothing to play from {self._source} for two policy periods, the arm holds")
+            return Target.hold(self._source_watch.nothing_to_play(self._source, now))
+        self._source_watch.playing()
         speed = RAMP_SPEED if self._ramping else 1.0
         return Target(position, speed, self._source, f"following {self._source}")
 

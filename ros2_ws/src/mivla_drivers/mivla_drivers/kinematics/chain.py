@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pybullet
 from scipy.spatial.transform import Rotation
 
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.contract import ArmConfig, RobotContract
 from mivla_drivers.errors import ContractError
 

@@ -13,18 +13,23 @@ import time
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 
 from mivla_drivers.cameras import CameraReader
-from mivla_drivers.contract import Camera, RobotContract, load_contract
+from mivla_drivers.contract import CameraConfig, RobotContract, load_contract
 from mivla_drivers.conversions import diagnostic_message
 from mivla_drivers.errors import ContractError
+from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
 from mivla_drivers.ros.camera_publisher import CameraPublisher
 
 DIAGNOSTICS_PERIOD_S = 0.5
 WAIT_S = 0.5
+PARAMETERS = {
+    "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
+    "camera": ParameterSpec("", "one of the contract's cameras; empty for all of them"),
+    "device": ParameterSpec("", "device of `camera`"),
+}
 
 
 class CameraNode(Node):
@@ -33,11 +38,14 @@ class CameraNode(Node):
     def __init__(self) -> None:
         super().__init__("camera")
         self._streams: list[CameraStream] = []
-        contract = load_contract(self._fixed("robot", "piper"))
-        chosen, device = self._fixed("camera", ""), self._fixed("device", "")
+        declare(self, PARAMETERS)
+        contract = load_contract(self._value("robot"))
+        chosen = self._value("camera")
         for camera in _chosen(contract, chosen):
-            own = self._fixed(f"{camera.name}.device", device if chosen else "")
-            self._streams.append(CameraStream(self, camera, own))
+            name = f"{camera.name}.device"
+            default = self._value("device") if chosen else ""
+            declare(self, {name: ParameterSpec(default, f"device of {camera.name}")})
+            self._streams.append(CameraStream(self, camera, self._value(name)))
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._tell)
         for stream in self._streams:
@@ -48,8 +56,8 @@ class CameraNode(Node):
         for stream in self._streams:
             stream.close()
 
-    def _fixed(self, name: str, default: str) -> str:
-        return self.declare_parameter(name, default, ParameterDescriptor(read_only=True)).value
+    def _value(self, name: str) -> str:
+        return self.get_parameter(name).value
 
     def _tell(self) -> None:
         for stream in self._streams:
@@ -64,7 +72,7 @@ class CameraNode(Node):
 class CameraStream:
     """One camera's reader, and the thread that publishes what it grabs."""
 
-    def __init__(self, node: Node, camera: Camera, device: str) -> None:
+    def __init__(self, node: Node, camera: CameraConfig, device: str) -> None:
         self.camera = camera
         self.reader = CameraReader(camera, device, node.get_logger())
         self._publisher = CameraPublisher(node, camera)
@@ -92,7 +100,7 @@ class CameraStream:
                 self._publisher.publish(frame.rgb, frame.stamp)
 
 
-def _chosen(contract: RobotContract, name: str) -> list[Camera]:
+def _chosen(contract: RobotContract, name: str) -> list[CameraConfig]:
     """The contract's camera of this name, or all of them for an empty one."""
     cameras = [camera for camera in contract.cameras if name in ("", camera.name)]
     if not cameras:
@@ -102,7 +110,7 @@ def _chosen(contract: RobotContract, name: str) -> list[Camera]:
 
 
 def main() -> int:
-    """Run the node until SIGINT or SIGTERM; 1 where a parameter is refused."""
+    """Run the node until a signal ends it; 1 where a parameter is refused."""
     # OpenCV warns at every try to open a device, and says less than the reader's own message.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     return spin(CameraNode, CameraNode.close)

@@ -1,9 +1,12 @@
 """The `driver` node: ROS shell around `Driver`.
 
-In: `policy/joint_trajectory`, `teleop/joint_trajectory`. Out: `joint_states`, `/diagnostics`. Parameter:
+In: `policy/joint_trajectory`, `teleop/joint_trajectory`. Out: `joint_states`, each measurement once, stamped with
+its receipt; `/diagnostics`. In and out: `instruction`, which it keeps for nodes that start later. Parameter:
 `command_source`, which a stop, a fault and silence set to "none". Services: `~/enable` gives power and holds;
 `~/stop` brakes and holds with powered motors; `~/home`; `~/disable` cuts power and the arm FALLS, so it is
-refused until `~/stop` was called. On SIGINT and SIGTERM the arm brakes, and its firmware goes on holding it.
+refused until `~/stop` was called. An operator of this machine reaches all this without waiting for ROS discovery
+(operator_endpoint.py). On SIGINT, SIGTERM, SIGHUP and SIGQUIT, and when its launcher dies, the arm brakes, and its
+firmware goes on holding it.
 All this is no emergency stop: a robot needs one in hardware.
 """
 
@@ -16,7 +19,6 @@ from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -25,33 +27,46 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from mivla_drivers.contract import load_contract
+from mivla_drivers.contract import EMULATED, RobotContract, load_contract
 from mivla_drivers.control.driver import Driver
 from mivla_drivers.control.driver_report import Diagnostics, Mode, StepReport
 from mivla_drivers.control.driver_thread import DriverThread
 from mivla_drivers.control.feedback_monitor import STALE_S
 from mivla_drivers.control.target_selector import SOURCES
 from mivla_drivers.conversions import action_chunk, diagnostic_message, joint_state_message
-from mivla_drivers.errors import CommandRefused, ContractError, HardwareError, MivlaError
+from mivla_drivers.errors import CommandRefused, ContractError, EmulatorMissing, HardwareError, MivlaError
+from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
+from mivla_drivers.ros.instruction import InstructionKeeper
+from mivla_drivers.ros.joint_state_clock import JointStateClock
+from mivla_drivers.ros.node_endpoint import in_executor, open_endpoint
+from mivla_drivers.ros.operator_endpoint import Answer, OperatorEndpoint
 from mivla_drivers.transport.bus_lock import BusTaken
 
 DIAGNOSTICS_PERIOD_S = 0.5
 TICK_S = 0.05
 RETRY_S = 1.0
 GIL_TURN_S = 0.0005  # the control thread must get its turn while messages are being parsed
+EMULATOR_START_S = 15.0  # a simulator that starts beside the driver may take so long
+POLL_S = 0.02
 PARAMETERS = {
-    "robot": "piper",
-    "bus": "",
-    "command_source": "none",
-    "autostart": False,
-    "joint_state_rate_hz": 50.0,
+    "robot": ParameterSpec(
+        "piper", "a robot's name or the path of a robot.yaml", fixed=False, check=load_contract
+    ),
+    "bus": ParameterSpec("", "the arm's bus; empty takes the contract's", fixed=False),
+    "simulated": ParameterSpec(False, "speak on no bus but an emulated one"),
+    "command_source": ParameterSpec("none", "who moves the robot", choices=tuple(SOURCES), fixed=False),
+    "autostart": ParameterSpec(False, "configure, activate and enable the motors at the start", fixed=False),
+    "joint_state_rate_hz": ParameterSpec(
+        50.0, "how often joint_states is published [Hz]", above=0.0, maximum=1000.0, fixed=False
+    ),
 }
 SERVICES: dict[str, Callable[[Driver], None]] = {
     "stop": Driver.stop,
     "disable": Driver.disable,
     "home": Driver.home,
 }
+ACTIONS = ("enable", *SERVICES, "source", "say")
 
 
 class DriverNode(LifecycleNode):
@@ -59,15 +74,16 @@ class DriverNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("driver")
-        for name, value in PARAMETERS.items():
-            self.declare_parameter(name, value)
+        declare(self, PARAMETERS)
         self._driver: DriverThread | None = None
         self._failure: MivlaError | None = None
+        self._reported: tuple[str, bool] | None = None
+        self._patient_until = time.monotonic() + EMULATOR_START_S
         self._enabling: list[Future] = []
         self._said: tuple[object, ...] = ()
         self._source = "none"  # as the driver last told it
         self._next_diagnostics = self._next_joint_state = 0.0
-        self.add_on_set_parameters_callback(self._check_parameters)
+        self._stamps = JointStateClock()
         self.add_post_set_parameters_callback(self._apply_parameters)
         waiting = MutuallyExclusiveCallbackGroup()  # in the node's own, it would lock out all others
         self.create_service(Trigger, "~/enable", self._enable, callback_group=waiting)
@@ -81,22 +97,36 @@ class DriverNode(LifecycleNode):
         self._diagnostics = self.create_lifecycle_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(TICK_S, self._tick)
         self._retry = self.create_timer(RETRY_S, self._autostart, autostart=self._value("autostart"))
+        self._instruction = InstructionKeeper(self)
+        self._endpoint: OperatorEndpoint | None = open_endpoint(self, ACTIONS, self._answer)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the contract and open the bus; fails with a message where either cannot be done."""
         try:
             self._contract = load_contract(self._value("robot"), self._value("bus"))
+            if self._value("simulated"):
+                require_emulated(self._contract)
             self._driver = DriverThread(self._contract, self._publish)
         except (ContractError, HardwareError) as error:
-            if str(error) != str(self._failure):
-                self.get_logger().error(str(error))
             self._failure = error
+            self._report_failure(error)
             return TransitionCallbackReturn.FAILURE
         if self._contract.workspace is not None:
             self.get_logger().warning(
                 "the contract's workspace is not enforced yet: keep the robot inside it"
             )
         return TransitionCallbackReturn.SUCCESS
+
+    def _report_failure(self, error: MivlaError) -> None:
+        """Log it once; that no emulator is there yet is no error while one may be starting beside this node."""
+        awaited = isinstance(error, EmulatorMissing) and time.monotonic() < self._patient_until
+        if (str(error), awaited) == self._reported:
+            return
+        self._reported = (str(error), awaited)
+        if awaited and self._value("autostart"):
+            self.get_logger().info(f"waiting for the emulator: {error}")
+        else:
+            self.get_logger().error(str(error))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the control thread; motors are commanded only after ~/enable."""
@@ -142,14 +172,14 @@ class DriverNode(LifecycleNode):
     def _publish(self, report: StepReport) -> None:
         """The measured joints, from the control thread; none while they are old."""
         now = time.monotonic()
-        if now >= self._next_joint_state and report.age_s < STALE_S:
-            self._next_joint_state = max(
-                self._next_joint_state + 1.0 / self._value("joint_state_rate_hz"), now
-            )
-            joints = (report.measured, report.velocity, report.effort)
-            self._joint_states.publish(
-                joint_state_message(self._contract, *joints, time.time() - report.age_s)
-            )
+        if now < self._next_joint_state or report.age_s >= STALE_S:
+            return
+        stamp = self._stamps.stamp(report.received, now, time.time())
+        if stamp is None:
+            return  # a step has seen nothing new: the next one may
+        self._next_joint_state = max(self._next_joint_state + 1.0 / self._value("joint_state_rate_hz"), now)
+        joints = (report.measured, report.velocity, report.effort)
+        self._joint_states.publish(joint_state_message(self._contract, *joints, stamp))
 
     def _receive(self, source: str, message: JointTrajectory) -> None:
         if self._driver is None:
@@ -172,13 +202,14 @@ class DriverNode(LifecycleNode):
         if state.values["mode"] != "enabling":
             self._answer_enabling()
         self._follow_source(str(state.values["command_source"]))
-        said = (state.level, state.values["mode"], state.values["following"])
+        what = (state.values[key] for key in ("mode", "following", "command_source"))
+        said = (state.level, *what, self._instruction.sentence)
         if said == self._said and now < self._next_diagnostics:
             return
-        if said != self._said:
+        if said[:3] != self._said[:3]:
             self._log(state)
         self._said, self._next_diagnostics = said, now + DIAGNOSTICS_PERIOD_S
-        values = {**state.values, **self._driver.timing()}
+        values = {**state.values, **self._instruction.values(), **self._driver.timing()}
         name, bus = self.get_fully_qualified_name().lstrip("/"), self._contract.bus
         message = diagnostic_message(name, state.level, state.message, values, time.time(), bus)
         self._diagnostics.publish(message)
@@ -205,10 +236,11 @@ class DriverNode(LifecycleNode):
 
     def _ask(self, request: Callable[[Driver], None]) -> str:
         """Put an operator's request to the driver; why it was refused, or nothing."""
-        if self._driver is None:
+        driver = self._driver  # another thread may clean up meanwhile
+        if driver is None:
             return "the driver node is not configured: configure and activate it first"
         try:
-            self._driver.call(request)
+            driver.call(request)
         except CommandRefused as error:
             return str(error)
         return ""
@@ -221,9 +253,10 @@ class DriverNode(LifecycleNode):
 
     def _state(self) -> tuple[str, str]:
         """Mode of the driver, and its state in a sentence."""
-        if self._driver is None:
-            return "", "the driver node was cleaned up"
-        state = self._driver.diagnostics()
+        driver = self._driver
+        if driver is None:
+            return "", "the driver node is not configured"
+        state = driver.diagnostics()
         return str(state.values["mode"]), state.message
 
     async def _enable(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -237,18 +270,38 @@ class DriverNode(LifecycleNode):
             response.success = mode == Mode.ACTIVE.value
         return response
 
+    def _answer(self, action: str, value: str) -> Answer:
+        """An operator's call, in the endpoint's thread: a stop must not wait for the executor's turn."""
+        if action == "say":
+            return self._instruction.say(value)
+        if action == "source":
+            return in_executor(self, self._select, value)
+        refusal = self._ask(Driver.enable if action == "enable" else SERVICES[action])
+        if refusal:
+            return Answer(False, refusal)
+        mode, message = self._state()
+        while action == "enable" and mode == Mode.ENABLING.value:
+            time.sleep(POLL_S)
+            mode, message = self._state()
+        return Answer(action != "enable" or mode == Mode.ACTIVE.value, message)
+
+    def _select(self, source: str) -> Answer:
+        """Set the parameter; the answer says so where the robot will not follow the source yet."""
+        (result,) = self.set_parameters([Parameter("command_source", value=source)])
+        if not result.successful:
+            return Answer(False, result.reason)
+        mode, message = self._state()
+        unless = "" if mode == Mode.ACTIVE.value else f", but the driver does not move: {message}"
+        return Answer(True, f"command_source is {source}{unless}")
+
+    def destroy_node(self) -> None:
+        """Leave the ROS graph, and answer no operator any more."""
+        if self._endpoint is not None:
+            self._endpoint.close()
+        super().destroy_node()
+
     def _value(self, name: str) -> Any:
         return self.get_parameter(name).value
-
-    def _check_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        for parameter in parameters:
-            if parameter.name == "command_source" and parameter.value not in SOURCES:
-                reason = f"command_source: expected one of {list(SOURCES)}, got {parameter.value!r}"
-                return SetParametersResult(successful=False, reason=reason)
-            if parameter.name == "joint_state_rate_hz" and not 0 < parameter.value <= 1000:
-                reason = f"joint_state_rate_hz: expected above 0 and at most 1000, got {parameter.value}"
-                return SetParametersResult(successful=False, reason=reason)
-        return SetParametersResult(successful=True)
 
     def _apply_parameters(self, parameters: list[Parameter]) -> None:
         for parameter in parameters:
@@ -256,9 +309,23 @@ class DriverNode(LifecycleNode):
                 self._ask(partial(Driver.select_source, name=parameter.value))
 
 
+def require_emulated(contract: RobotContract) -> None:
+    """Refuse a real bus where everything else is simulated.
+
+    Raises:
+        ContractError: names the bus.
+    """
+    for part in contract.parts:
+        if not part.bus.startswith(EMULATED):
+            raise ContractError(
+                f"simulated: parts.{part.name}.bus: expected {EMULATED}NAME, got {part.bus!r}: "
+                "a real arm may hang on it"
+            )
+
+
 def main() -> int:
-    """Run the node until SIGINT or SIGTERM; 1 where the robot cannot be driven from here."""
-    sys.setswitchinterval(0.0005)
+    """Run the node until a signal or its launcher's death ends it; 1 where the robot cannot be driven from here."""
+    sys.setswitchinterval(GIL_TURN_S)
     return spin(DriverNode, DriverNode.close)
 
 

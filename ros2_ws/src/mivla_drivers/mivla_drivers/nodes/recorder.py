@@ -1,8 +1,10 @@
 """The `recorder` node: ROS shell around `RecordingSession`; one rosbag2 folder an episode.
 
-Parameters: `robot`; `folder`, where episodes go; `task`; `source`, whose commands are kept ("teleop" or
-"policy"); and, read when an episode is saved: `instruction` (empty takes the topic's), `success`, `seed`
-(below 0: none), `mode`. Services: `~/start`, `~/save`, `~/discard`. Out: `/diagnostics`.
+Parameters: `robot`; `folder`, where episodes go; `task`, the label (a task's name, or its file whose name it
+is); `source`, whose commands are kept ("teleop" or "policy"); and, read when an episode is saved: `instruction`
+(empty takes the topic's), `success`, `seed` (below 0: none), `mode`.
+
+Services: `~/start`, `~/save`, `~/discard`. Out: `/diagnostics`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -25,27 +26,40 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from mivla_drivers.contract import load_contract
+from mivla_drivers.control.target_selector import SOURCES
 from mivla_drivers.conversions import diagnostic_message
 from mivla_drivers.errors import DataError
+from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
 from mivla_drivers.recording.audit import Audit
 from mivla_drivers.recording.container import typestore
-from mivla_drivers.recording.layout import episode_topics, new_episode_folder
+from mivla_drivers.recording.layout import episode_topics, new_episode_folder, require_task_name
 from mivla_drivers.recording.messages import MESSAGES
 from mivla_drivers.recording.session import RecordingSession, state_of
 from mivla_drivers.recording.writer import EpisodeWriter, Outcome
+from mivla_drivers.ros.node_endpoint import in_executor, open_endpoint
+from mivla_drivers.ros.operator_endpoint import Answer
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, task_label
 
 SILENCE_S = 1.0
 TICK_S = 0.05
 DIAGNOSTICS_PERIOD_S = 0.5
-FIXED: dict[str, Any] = {"robot": "piper", "source": "teleop"}
-PARAMETERS: dict[str, Any] = {
-    "folder": "recordings",
-    "task": "move_bottle_onto_pad",
-    "instruction": "",
-    "success": True,
-    "seed": -1,
-    "mode": "",
+PARAMETERS = {
+    "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
+    "source": ParameterSpec("teleop", "whose commands are kept", choices=tuple(SOURCES[1:])),
+    "folder": ParameterSpec(
+        "data/recordings", "where episodes go, from the folder that the node was started in", fixed=False
+    ),
+    "task": ParameterSpec(
+        DEFAULT_TASK,
+        "names the episodes",
+        fixed=False,
+        check=lambda task: require_task_name(task_label(task)),
+    ),
+    "instruction": ParameterSpec("", "the episode's sentence; empty takes the topic's", fixed=False),
+    "success": ParameterSpec(True, "how the episode went", fixed=False),
+    "seed": ParameterSpec(-1, "the scene's; below 0 where there is none", minimum=-1, fixed=False),
+    "mode": ParameterSpec("", "the scene's, where there is one", fixed=False),
 }
 # Deep enough for 2 s of joint states and 4 s of a 30 Hz camera, should this process be held up.
 QOS = {
@@ -61,8 +75,7 @@ class RecorderNode(Node):
 
     def __init__(self) -> None:
         super().__init__("recorder")
-        for name, value in (FIXED | PARAMETERS).items():
-            self.declare_parameter(name, value, ParameterDescriptor(read_only=name in FIXED))
+        declare(self, PARAMETERS)
         self._contract = load_contract(self._value("robot"))
         self._topics = episode_topics(self._contract, self.get_namespace(), self._value("source"))
         self._streams = [topic.name for topic in self._topics if topic.rate_hz is not None]
@@ -87,6 +100,8 @@ class RecorderNode(Node):
         self.create_service(Trigger, "~/discard", self._discard)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(TICK_S, self._tick)
+        self._endpoint = open_endpoint(self, ("record", "save", "discard"), self._answer)
+        self.get_logger().info(f"episodes go to {self._folder()}")
 
     def close(self) -> None:
         """End an episode under way as one that nobody judged."""
@@ -128,12 +143,12 @@ class RecorderNode(Node):
         return response
 
     def _begin(self) -> Path:
-        now = time.time()
-        folder = new_episode_folder(Path(self._value("folder")).expanduser(), self._value("task"), now)
+        now, task = time.time(), task_label(self._value("task"))
+        folder = new_episode_folder(self._folder(), task, now)
         writer = EpisodeWriter(
             folder,
             self._contract,
-            self._value("task"),
+            task,
             self._sentence(),
             started=now,
             source=self._value("source"),
@@ -197,10 +212,24 @@ class RecorderNode(Node):
             diagnostic_message(name, state.level, state.message, state.values, time.time())
         )
 
+    def _answer(self, action: str, _: str) -> Answer:
+        """An operator's call, in the endpoint's thread."""
+        call = {"record": self._start, "save": self._save, "discard": self._discard}[action]
+        return in_executor(self, call, Trigger.Request(), Trigger.Response())
+
+    def destroy_node(self) -> None:
+        """Leave the ROS graph, and answer no operator any more."""
+        if self._endpoint is not None:
+            self._endpoint.close()
+        super().destroy_node()
+
     def _sentence(self) -> str:
         if self._value("instruction") or self._instruction is None:
             return self._value("instruction")
         return deserialize_message(self._instruction[1], String).data
+
+    def _folder(self) -> Path:
+        return Path(self._value("folder")).expanduser().absolute()
 
     def _value(self, name: str) -> Any:
         return self.get_parameter(name).value
@@ -212,7 +241,7 @@ def _refused(response: Trigger.Response, reason: str) -> Trigger.Response:
 
 
 def main() -> int:
-    """Run the node until SIGINT or SIGTERM; 1 where it cannot record this robot."""
+    """Run the node until a signal ends it; 1 where it cannot record this robot."""
     return spin(RecorderNode, RecorderNode.close)
 
 

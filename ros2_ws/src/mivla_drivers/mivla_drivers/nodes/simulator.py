@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -18,29 +17,38 @@ from std_srvs.srv import Trigger
 from mivla_drivers.contract import CameraConfig, RobotContract, load_contract
 from mivla_drivers.control.control_loop import ControlLoop
 from mivla_drivers.conversions import compressed_image_message, image_message, time_message
+from mivla_drivers.errors import MivlaError
+from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
 from mivla_drivers.robots.registry import make_emulator
-from mivla_drivers.simulation.renderer import mount_of
-from mivla_drivers.simulation.simulation import Frame, Simulation
+from mivla_drivers.simulation.real_time import Frame, RealTimeSimulation
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
+from mivla_drivers.simulation.world.renderer import mount_of
 
 WORLD_RATE_HZ = 100.0  # how often the world catches up with the clock; physics steps are finer
+PARAMETERS = {
+    "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
+    "bus": ParameterSpec("", "bus of the emulated arm, emulated:NAME; empty takes the contract's"),
+    "task": ParameterSpec(DEFAULT_TASK, "a task's name or the path of its .py file", check=load_task),
+    "mode": ParameterSpec("easy", "condition of the scene: easy, hard or another of the task's", fixed=False),
+    "seed": ParameterSpec(0, "of the scene", minimum=0, fixed=False),
+    # The real arm's rate is 200; a world that cannot keep up with much more would only fall behind.
+    "feedback_rate_hz": ParameterSpec(
+        200.0, "how often the arm sends its joints [Hz]", above=0.0, maximum=1000.0
+    ),
+}
 GIL_TURN_S = 0.001  # the arm's thread must get its turn while the world's thread computes
 
 
 class SimulatorNode(Node):
-    """Shell around `Simulation`: a thread steps the world, services ask it to furnish anew."""
+    """Shell around `RealTimeSimulation`: a thread steps the world, a service asks it to reset the scene."""
 
     def __init__(self) -> None:
         super().__init__("simulator")
-        read_only = ParameterDescriptor(read_only=True)
-        self.declare_parameter("robot", "piper", read_only)
-        self.declare_parameter("bus", "", read_only)
-        self.declare_parameter("task", "move_bottle_onto_pad", read_only)
-        self.declare_parameter("feedback_rate_hz", 200.0, read_only)
-        self.declare_parameter("seed", 0)
-        self.declare_parameter("mode", "easy")
+        declare(self, PARAMETERS)
         contract = load_contract(self._value("robot"), bus=self._value("bus") or None)
-        self._simulation = Simulation(contract, self._value("seed"), self._value("mode"))
+        task = load_task(self._value("task"))
+        self._simulation = RealTimeSimulation(contract, task, self._value("seed"), self._value("mode"))
         self._reset_wanted, self._reset_done = threading.Event(), threading.Event()
         self._reset_error = ""
         self._publish_to(contract)
@@ -82,7 +90,7 @@ class SimulatorNode(Node):
         """One turn of the world's thread."""
         if self._reset_wanted.is_set():
             self._reset_wanted.clear()
-            self._furnish()
+            self._reset_scene()
         stamp = time.time()  # of what is seen; drawing it takes a while
         frames, looked = self._simulation.advance(now)
         for frame in frames:
@@ -93,11 +101,11 @@ class SimulatorNode(Node):
     def _on_error(self, error: Exception) -> None:
         self.get_logger().error(f"the world's thread: {error!r}", throttle_duration_sec=1.0)
 
-    def _furnish(self) -> None:
+    def _reset_scene(self) -> None:
         try:
             self._simulation.reset(self._value("seed"), self._value("mode"))
             self._reset_error = ""
-        except ValueError as error:
+        except MivlaError as error:
             self._reset_error = str(error)
         self._reset_done.set()
 
@@ -112,7 +120,7 @@ class SimulatorNode(Node):
     def _progress_message(self) -> DiagnosticStatus:
         done = self._simulation.progress
         return DiagnosticStatus(
-            name="move_bottle_onto_pad",
+            name=self._simulation.task.name,
             hardware_id="simulator",
             message="success" if all(done.values()) else "running",
             values=[KeyValue(key=name, value="true" if holds else "false") for name, holds in done.items()],

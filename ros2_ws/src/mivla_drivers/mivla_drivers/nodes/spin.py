@@ -1,62 +1,127 @@
-"""How a node that owns hardware runs and ends."""
+"""How a node that owns hardware starts, runs and ends."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 import rclpy
-from rclpy.exceptions import InvalidParameterTypeException
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from mivla_drivers import network
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.nodes.parameters import ParameterError, unknown_parameters
+from mivla_drivers.nodes.parent import end_with_parent
+from mivla_drivers.process_environment import prepare
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 
 LONGEST_WAIT_S = 0.2  # Python sees a signal only between two waits; a node without timers would wait for ever
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+PARAMS_FILE = "MIVLA_PARAMS_FILE"  # set by launch files: `ros2 launch` goes on without a file that is missing
+
+
+class Ending(KeyboardInterrupt):
+    """A signal asks the node to end; no `except Exception` on the way may swallow it."""
 
 
 def spin(make_node: Callable[[], AnyNode], close: Callable[[AnyNode], None]) -> int:
-    """Run a node until SIGINT or SIGTERM, then `close` it; exit code 1 where it refuses to start or gives up.
+    """Run a node until a signal of `ENDING` or its launcher's death, then `close` it.
 
-    rclpy's own signal handlers would take the ROS graph away first, and a second Ctrl-C the rest.
+    Exit code 1 where it refuses to start or gives up. rclpy's own signal handlers would take the ROS graph away
+    first, and a second Ctrl-C the rest.
     """
-    try:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # RCLError: a parameter file that is no YAML, a word that ROS does not know
-        print(f"mivla: {error}", file=sys.stderr)
-        return 1
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # a shell starts what runs in its background deaf to Ctrl-C
-        signal.signal(number, signal.default_int_handler)
-    try:
-        node = make_node()
-    except (MivlaError, InvalidParameterTypeException) as error:
-        print(f"mivla: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 1
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    node = None
+    executor = None
     code = 0
+    signals = _Signals()
     try:
+        signals.heed()
+        end_with_parent()
+        prepare()
+        require_environment(os.environ)
+        _init()
+        node = _made(make_node)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
         while rclpy.ok():
             executor.spin_once(timeout_sec=LONGEST_WAIT_S)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        node.get_logger().info("stopping")
+    except (Ending, ExternalShutdownException) as ending:
+        if node is not None:
+            node.get_logger().info(f"stopping {ending}")
     except MivlaError as error:
         print(f"mivla: {error}", file=sys.stderr)
         code = 1
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        close(node)
-        executor.shutdown()
-        node.destroy_node()
+        with suppress(Ending):  # one that comes right now; there is none after it
+            signals.ignore()
+        if node is not None:
+            close(node)
+        if executor is not None:
+            executor.shutdown()
+        if node is not None:
+            node.destroy_node()
         rclpy.try_shutdown()
     return code
+
+
+def require_environment(environment: Mapping[str, str]) -> None:
+    """Refuse what a launch file asked for and cannot be had, before there is a ROS node.
+
+    Raises:
+        ParameterError: the parameter file is not there.
+        NetworkError: the graph is open to no interface of this machine.
+    """
+    file = environment.get(PARAMS_FILE)
+    if file is not None and not Path(file).is_file():
+        raise ParameterError(f"params_file: expected a parameter file, found no {file or 'name'}")
+    network.require_environment(environment)
+
+
+def _init() -> None:
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # RCLError: a parameter file that is no YAML, a word that ROS does not know
+        raise ParameterError(str(error)) from None
+
+
+def _made(make_node: Callable[[], AnyNode]) -> AnyNode:
+    try:
+        node = make_node()
+    except (ParameterException, NameValidationException) as error:
+        raise ParameterError(str(error)) from None
+    for name in unknown_parameters(node):
+        node.get_logger().warning(f"{name}: this node has no such parameter, so it does nothing")
+    return node
+
+
+class _Signals:
+    """Raises `Ending` on the first signal of `ENDING`: a second one must not cut the braking short."""
+
+    def __init__(self) -> None:
+        self._ended = False
+
+    def heed(self) -> None:
+        """End on a signal, a closed terminal included, except where `nohup` asked for deafness to that."""
+        for number in ENDING:
+            # A shell starts what runs in its background deaf to Ctrl-C, but a launcher ends its nodes with it.
+            if number is signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._end)
+
+    def ignore(self) -> None:
+        """Raise nothing from here on."""
+        self._ended = True
+
+    def _end(self, number: int, _: FrameType | None) -> None:
+        if not self._ended:
+            self._ended = True
+            raise Ending(f"on {signal.Signals(number).name}")

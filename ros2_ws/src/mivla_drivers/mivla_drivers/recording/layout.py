@@ -78,6 +78,16 @@ def episode_topics(contract: RobotContract, namespace: str, source: str) -> tupl
     return (joints, *cameras, commands, instruction)
 
 
+def require_task_name(task: str) -> None:
+    """A task's name begins its episodes' folders, so it is a single, visible word of a path.
+
+    Raises:
+        DataError: it is none.
+    """
+    if not task or task.startswith(".") or "/" in task:
+        raise DataError(f"expected a name that can begin a folder's, got {task!r}")
+
+
 def new_episode_folder(root: Path, task: str, now: float) -> Path:
     """A folder that does not exist yet, named by task and local time; `now` is system time [s].
 

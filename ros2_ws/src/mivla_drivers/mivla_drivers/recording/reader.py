@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from rclpy.serialization import deserialize_message
 
-from mivla_drivers.contract import Camera, RobotContract, parse_contract, require_same_contract
+from mivla_drivers.contract import CameraConfig, RobotContract, parse_contract, require_same_contract
 from mivla_drivers.conversions import action_chunk, compressed_image_array, joint_vector, stamp_seconds
 from mivla_drivers.errors import CommandRefused, ContractError, DataError
 from mivla_drivers.recording.container import Received, read_container, stamp_seconds_of
@@ -171,7 +171,7 @@ def _cameras(
     return tracks
 
 
-def _track(messages: list[Received], topic: Topic, camera: Camera, path: Path) -> CameraTrack:
+def _track(messages: list[Received], topic: Topic, camera: CameraConfig, path: Path) -> CameraTrack:
     """Images by stamp; the first one is decoded, so that a wrong size is found before a training run is."""
     stamps = [stamp_seconds_of(message.data) for message in messages]
     images = [_decode(message, topic, path) for message in messages]

@@ -9,14 +9,14 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from mivla_drivers.contract import Camera
+from mivla_drivers.contract import CameraConfig
 from mivla_drivers.conversions import compressed_image_message, image_message, time_message
 
 
 class CameraPublisher:
     """`<topic>/image_raw`, `<topic>/image_raw/compressed` while somebody listens, and `<topic>/camera_info`."""
 
-    def __init__(self, node: Node, camera: Camera, info: CameraInfo | None = None) -> None:
+    def __init__(self, node: Node, camera: CameraConfig, info: CameraInfo | None = None) -> None:
         """`info` is the camera's calibration, see `pinhole`; without it, the camera is not calibrated."""
         self._info_message = info or uncalibrated(camera)
         self._frame_id = f"{camera.name}_optical"
@@ -36,12 +36,12 @@ class CameraPublisher:
         self._info.publish(self._info_message)
 
 
-def uncalibrated(camera: Camera) -> CameraInfo:
+def uncalibrated(camera: CameraConfig) -> CameraInfo:
     """All zero but the size: ROS's way to say that a camera is not calibrated."""
     return CameraInfo(width=camera.width, height=camera.height)
 
 
-def pinhole(camera: Camera, field_of_view_deg: float) -> CameraInfo:
+def pinhole(camera: CameraConfig, field_of_view_deg: float) -> CameraInfo:
     """Calibration of a simulated camera: a pinhole without distortion, with a vertical field of view [deg]."""
     focal = 0.5 * camera.height / math.tan(math.radians(field_of_view_deg) / 2)
     centre_x, centre_y = camera.width / 2, camera.height / 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +9,15 @@ import cv2
 import numpy as np
 
 from mivla_drivers.contract import RobotContract
-from mivla_drivers.simulation.expert import BottleExpert, Plan
-from mivla_drivers.simulation.renderer import render
-from mivla_drivers.simulation.scene import Scene, sample_scene
-from mivla_drivers.simulation.task import MoveBottleOntoPad
-from mivla_drivers.simulation.world import TableWorld, World
+from mivla_drivers.simulation.expert import JointPlan
+from mivla_drivers.simulation.lockstep import FollowPlan, Lockstep
+from mivla_drivers.simulation.task import Task
+from mivla_drivers.simulation.world.base_scene import BaseScene
+from mivla_drivers.simulation.world.physics import World
+from mivla_drivers.simulation.world.renderer import render
 
 START_SPREAD_RAD = 0.12
-PUSH_RAD = 0.05  # how far a disturbance may lead the arm away from the plan
+PUSH_RAD = 0.05  # how far a perturbation may lead the arm away from the plan
 PUSH_TIME_S = 0.5
 JPEG_QUALITY = 95
 
@@ -31,46 +31,80 @@ class Demonstration:
         commands: the expert's target at the following steps, shape (T, H, n).
         images: {view: T JPEG images}.
         success: whether every sub-task was done.
+        instruction: the sentence that asked for it.
     """
 
     joints: np.ndarray
     commands: np.ndarray
     images: dict[str, list[bytes]]
     success: bool
+    instruction: str
 
 
 class Demonstrator:
-    """Runs the expert in one world; seeds and modes are given an episode."""
+    """Runs a task's expert in one world, seed after seed. A context manager."""
 
-    def __init__(self, contract: RobotContract) -> None:
-        self._contract = contract
-        self._world = World(contract, sample_scene(0, "easy"))
-        self._expert = BottleExpert(contract)
-        self._task = MoveBottleOntoPad()
+    def __init__(self, contract: RobotContract, task: Task[Any]) -> None:
+        self._contract, self._task = contract, task
+        self._expert = task.expert(contract)
+        self.lockstep = Lockstep(contract, task)
 
-    def run(self, seed: int, mode: str, horizon: int, disturbed: bool) -> Demonstration:
-        """The demonstration of `seed`; where `disturbed`, pushes lead the arm astray and the plan leads it back.
+    def __enter__(self) -> Demonstrator:
+        return self
 
-        Raises:
-            MivlaError: the arm does not reach a pose of the plan.
-            ValueError: `mode` is neither easy nor hard.
-        """
-        return self.perform(sample_scene(seed, mode), seed, horizon, disturbed)
+    def __exit__(self, *_: object) -> None:
+        self.lockstep.close()
 
-    def perform(self, scene: Scene, seed: int, horizon: int, disturbed: bool) -> Demonstration:
-        """As `run`, in any scene; `seed` draws start, pushes and manner.
+    def run(self, seed: int, condition: str, horizon: int, perturbed: bool) -> Demonstration:
+        """The demonstration of `seed`; `horizon` commands per frame.
+
+        Where `perturbed`, pushes lead the arm away from the plan, and the plan leads it back.
 
         Raises:
             MivlaError: the arm does not reach a pose of the plan.
+            DataError: the task has no such condition.
         """
+        return self.perform(self._task.sample_scene(seed, condition), seed, horizon, perturbed)
+
+    def perform(self, scene: BaseScene, seed: int, horizon: int, perturbed: bool) -> Demonstration:
+        """As `run`, in any scene of the task; `seed` draws start, pushes and the expert's variations.
+
+        Raises:
+            MivlaError: the arm does not reach a pose of the plan.
+        """
+        contract = self._contract
         rng = np.random.default_rng([seed, 1])
-        start = random_start(self._contract, rng) if disturbed else self._contract.home
-        self._world.reset(scene, start)
-        self._task.reset()
+        start = random_start(contract, rng) if perturbed else contract.home
         plan = self._expert.plan(scene, start, rng)
-        executed = astray(plan, self._contract, rng) if disturbed else plan
-        frames = record(self._world, plan, executed, horizon, lambda: self._task.update(self._world))
-        return Demonstration(*frames, self._task.success)
+        executed = perturb(plan, contract, rng) if perturbed else plan
+        frames = Frames(contract, plan, horizon)
+        self.lockstep.reset(scene, start)
+        result = self.lockstep.run(FollowPlan(executed), plan.duration_s, frames.add, stop_at_success=False)
+        return Demonstration(
+            np.array(frames.joints),
+            np.array(frames.commands),
+            frames.images,
+            result.success,
+            self._task.instruction(scene),
+        )
+
+
+class Frames:
+    """What an episode is made of: collected at the policy's rate; `plan` is what is noted as commanded."""
+
+    def __init__(self, contract: RobotContract, plan: JointPlan, horizon: int) -> None:
+        self._contract, self._plan = contract, plan
+        self._ahead = 1.0 / contract.policy_rate_hz * np.arange(1, horizon + 1)
+        self.joints: list[np.ndarray] = []
+        self.commands: list[np.ndarray] = []
+        self.images: dict[str, list[bytes]] = {camera.view: [] for camera in contract.cameras}
+
+    def add(self, world: World[Any]) -> None:
+        """Note measured joints, the commands that follow, and what every camera sees."""
+        self.joints.append(world.read().position)
+        self.commands.append(self._plan.at(world.time_s + self._ahead))
+        for camera in self._contract.cameras:
+            self.images[camera.view].append(encode_jpeg(render(world, camera)))
 
 
 def random_start(contract: RobotContract, rng: np.random.Generator) -> np.ndarray:
@@ -80,49 +114,18 @@ def random_start(contract: RobotContract, rng: np.random.Generator) -> np.ndarra
     return np.clip(contract.home + spread, contract.limits.lower, contract.limits.upper)
 
 
-def record(
-    world: TableWorld[Any], plan: Plan, executed: Plan, horizon: int, look: Callable[[], object]
-) -> tuple[np.ndarray, np.ndarray, dict[str, list[bytes]]]:
-    """Joints, commands and images of an episode, as in `Demonstration`.
-
-    Args:
-        plan: what is noted as commanded.
-        executed: what the arm follows.
-        look: called after each policy period.
-    """
-    contract = world.contract
-    period = 1.0 / contract.policy_rate_hz
-    ahead = period * np.arange(1, horizon + 1)
-    joints, commands = [], []
-    images: dict[str, list[bytes]] = {camera.view: [] for camera in contract.cameras}
-    steps_each = round(period / world.step_s)
-    while world.time_s < plan.duration_s:
-        joints.append(world.read().position)
-        commands.append(plan.at(world.time_s + ahead))
-        for camera in contract.cameras:
-            images[camera.view].append(encode_jpeg(render(world, camera)))
-        for _ in range(steps_each):
-            world.target = executed.at(np.array(world.time_s + world.step_s))
-            world.step()
-        look()
-    return np.array(joints), np.array(commands), images
-
-
-def astray(plan: Plan, contract: RobotContract, rng: np.random.Generator) -> Plan:
+def perturb(plan: JointPlan, contract: RobotContract, rng: np.random.Generator) -> JointPlan:
     """`plan` with smooth random pushes; none where the gripper moves or the arm holds still."""
-    return Plan(plan.times, plan.positions + _pushes(plan, contract, rng))
+    return JointPlan(plan.times, plan.positions + _pushes(plan, contract, rng))
 
 
 def encode_jpeg(rgb: np.ndarray) -> bytes:
     """JPEG bytes of an image (H, W, 3) uint8 rgb."""
-    return bytes(
-        cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[
-            1
-        ]
-    )
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
 
 
-def _pushes(plan: Plan, contract: RobotContract, rng: np.random.Generator) -> np.ndarray:
+def _pushes(plan: JointPlan, contract: RobotContract, rng: np.random.Generator) -> np.ndarray:
     """Smooth random offsets of the arm's joints, shape (T, n); none where the gripper moves or holds still."""
     count = max(2, int(plan.duration_s / PUSH_TIME_S))
     knots = rng.normal(0, 0.5 * PUSH_RAD, size=(count, contract.size)) * (rng.random((count, 1)) < 0.6)

@@ -1,37 +1,35 @@
-"""A scripted expert for "Move bottle onto pad": it knows the scene and plans one joint trajectory."""
+"""Scripted experts: they know the scene and plan one joint trajectory through waypoints of the grip."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.kinematics import Kinematics
-from mivla_drivers.simulation.objects import PAD_THICKNESS_M
-from mivla_drivers.simulation.scene import Scene
+from mivla_drivers.simulation.grasping import Waypoint
+from mivla_drivers.simulation.world.base_scene import AnyScene
 
-TOOL_PITCH_DEG = 135.0  # the gripper points forwards and down, half way
-GRASP_HEIGHT_M = 0.065
-APPROACH_M = 0.09
-LIFT_M = 0.09
-OPEN_M, CLOSED_M = 0.07, 0.03
 JOINT_SPEED = 0.9  # mean [rad/s] of a segment's fastest joint
 GRIPPER_TIME_S = 0.7
 SHORTEST_SEGMENT_S = 0.6
 
+SceneSeen = TypeVar("SceneSeen", contravariant=True)
+
 
 @dataclass(frozen=True)
-class Plan:
+class JointPlan:
     """A joint trajectory: times (T,) [s], positions (T, n) in contract order."""
 
     times: np.ndarray
     positions: np.ndarray
 
-    def at(self, times: np.ndarray) -> np.ndarray:
+    def at(self, times: np.ndarray | float) -> np.ndarray:
         """Positions at `times` (...,), linear between points, held beyond the ends; shape (..., n)."""
         columns = [np.interp(times, self.times, column) for column in self.positions.T]
         return np.stack(columns, axis=-1)
@@ -42,45 +40,49 @@ class Plan:
         return float(self.times[-1])
 
 
-class BottleExpert:
-    """Plans from the true scene; what it does is what a careful operator with leader arms would do."""
+class Expert(Protocol[SceneSeen]):
+    """Plans from the true scene."""
 
-    def __init__(self, contract: RobotContract, period_s: float = 0.02) -> None:
-        self._contract = contract
-        self._kinematics = Kinematics(contract)
-        self._period_s = period_s
-
-    def plan(self, scene: Scene, start: np.ndarray, rng: np.random.Generator) -> Plan:
-        """Trajectory from `start` (n,) through grasp and release, and back home.
-
-        Small differences between demonstrations (approach, height, speed) are drawn from `rng`.
+    def plan(self, scene: SceneSeen, start: np.ndarray, rng: np.random.Generator) -> JointPlan:
+        """Trajectory from `start` (n,) through the task; differences between repetitions come from `rng`.
 
         Raises:
             MivlaError: the arm does not reach one of the poses.
         """
-        height = scene.table_height + GRASP_HEIGHT_M + rng.uniform(-0.008, 0.008)
-        pitch = TOOL_PITCH_DEG + rng.uniform(-4, 4)
-        lift = LIFT_M + rng.uniform(-0.01, 0.02)
-        approach = APPROACH_M + rng.uniform(-0.015, 0.015)
-        grasp = _tool_pose((*scene.bottle, height), pitch)
-        place = _tool_pose((*scene.pad, height + PAD_THICKNESS_M + 0.002), pitch)
-        poses = [
-            (_moved(grasp, back=approach), OPEN_M),
-            (grasp, OPEN_M),
-            (grasp, CLOSED_M),
-            (_moved(grasp, up=lift), CLOSED_M),
-            (_moved(place, up=lift), CLOSED_M),
-            (place, CLOSED_M),
-            (place, OPEN_M),
-            (_moved(place, back=approach), OPEN_M),
-        ]
+        ...
+
+
+class WaypointExpert(Generic[AnyScene]):
+    """Reaches a task's waypoints by inverse kinematics, at rest in each; then goes home."""
+
+    def __init__(
+        self,
+        contract: RobotContract,
+        waypoints: Callable[[AnyScene, np.random.Generator], Sequence[Waypoint]],
+        returns_home: bool = True,
+        period_s: float = 0.02,
+    ) -> None:
+        """`waypoints` gives the way through a scene; `period_s` is between two points of a plan."""
+        self._contract = contract
+        self._kinematics = Kinematics(contract)
+        self._waypoints = waypoints
+        self._returns_home = returns_home
+        self._period_s = period_s
+
+    def plan(self, scene: AnyScene, start: np.ndarray, rng: np.random.Generator) -> JointPlan:
+        """Trajectory from `start` (n,) through the waypoints; its speed is drawn from `rng` too.
+
+        Raises:
+            MivlaError: the arm does not reach one of the poses.
+        """
         joints = np.asarray(start, dtype=float)
-        waypoints = [joints]
-        for pose, opening in poses:
-            joints = reach(self._kinematics, pose, joints, opening)
-            waypoints.append(joints)
-        waypoints.append(self._contract.home)
-        return timed(waypoints, JOINT_SPEED * rng.uniform(0.9, 1.1), self._period_s)
+        way = [joints]
+        for waypoint in self._waypoints(scene, rng):
+            joints = reach(self._kinematics, waypoint.pose, joints, waypoint.opening)
+            way.append(joints)
+        if self._returns_home:
+            way.append(self._contract.home)
+        return timed(way, JOINT_SPEED * rng.uniform(0.9, 1.1), self._period_s)
 
 
 def reach(kinematics: Kinematics, pose: np.ndarray, start: np.ndarray, opening: float) -> np.ndarray:
@@ -100,7 +102,7 @@ def reach(kinematics: Kinematics, pose: np.ndarray, start: np.ndarray, opening: 
     return joints
 
 
-def timed(waypoints: list[np.ndarray], speed: float, period_s: float) -> Plan:
+def timed(waypoints: list[np.ndarray], speed: float, period_s: float) -> JointPlan:
     """Plan through `waypoints` (n,), at rest in each; the fastest joint moves at a mean `speed` [rad/s]."""
     times, positions = [0.0], [waypoints[0]]
     for here, there in itertools.pairwise(waypoints):
@@ -111,19 +113,4 @@ def timed(waypoints: list[np.ndarray], speed: float, period_s: float) -> Plan:
         smooth = phase**2 * (3 - 2 * phase)  # starts and ends at rest
         positions += list(here + smooth[:, None] * (there - here))
         times += list(times[-1] + phase * duration)
-    return Plan(np.array(times), np.array(positions))
-
-
-def _tool_pose(position: tuple[float, float, float], pitch_deg: float) -> np.ndarray:
-    """T_base_end_effector of a gripper that points away from the base, `pitch_deg` from straight up."""
-    pose = np.eye(4)
-    azimuth = np.arctan2(position[1], position[0])
-    pose[:3, :3] = Rotation.from_euler("ZY", [azimuth, np.radians(pitch_deg)]).as_matrix()
-    pose[:3, 3] = position
-    return pose
-
-
-def _moved(pose: np.ndarray, back: float = 0.0, up: float = 0.0) -> np.ndarray:
-    moved = pose.copy()
-    moved[:3, 3] += -back * pose[:3, 2] + np.array([0, 0, up])
-    return moved
+    return JointPlan(np.array(times), np.array(positions))

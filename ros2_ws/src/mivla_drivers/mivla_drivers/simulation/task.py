@@ -1,64 +1,119 @@
-"""The paper's PiPER task, "Move bottle onto pad": its sub-tasks read from physics."""
+"""What a task is: scenes drawn from a seed, objects on the table, sub-tasks read from physics, an expert."""
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.spatial.transform import Rotation
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Generic
 
-from mivla_drivers.simulation.scene import PAD_RADIUS_M
-from mivla_drivers.simulation.world import World
+from mivla_drivers.contract import RobotContract
+from mivla_drivers.errors import DataError
+from mivla_drivers.simulation.expert import Expert
+from mivla_drivers.simulation.world.base_scene import AnyScene
+from mivla_drivers.simulation.world.physics import World
 
-LIFTED_M = 0.03
-UPRIGHT_DEG = 10.0
-AT_REST_M_S = 0.02
-FINGERS = ("left_finger", "right_finger")
+LOOK_PERIOD_S = 0.1  # how often sub-tasks are read from the world
 
 
-class MoveBottleOntoPad:
-    """Which sub-tasks have been done since the last reset, in the order they must be done."""
+class Task(ABC, Generic[AnyScene]):
+    """One task of a robot at a table. `docs/add-a-task.md` shows how to write one.
 
-    name = "move_bottle_onto_pad"
-    instruction = "Move the bottle onto the pad."
-    subtasks = ("grasped", "lifted", "over_the_pad", "placed")
+    Attributes:
+        name: as commands, recordings and its file call it.
+        instructions: sentences that ask for it.
+        subtasks: in the order in which they must be done.
+        conditions: what `sample_scene` can draw; the first is the default.
+        debounce_s: how long a sub-task must hold without a break before it counts; at once where not given.
+    """
 
-    def __init__(self) -> None:
-        self.reset()
+    name: str
+    instructions: tuple[str, ...]
+    subtasks: tuple[str, ...]
+    conditions: tuple[str, ...] = ("easy", "hard")
+    debounce_s: Mapping[str, float] = {}
 
-    def reset(self) -> None:
-        """Forget what was done."""
-        self._done = dict.fromkeys(self.subtasks, False)
-        self._last_position: np.ndarray | None = None
+    @abstractmethod
+    def sample_scene(self, seed: int, condition: str) -> AnyScene:
+        """The scene of `seed`: same seed and condition, same scene.
 
-    def update(self, world: World) -> dict[str, bool]:
+        Raises:
+            DataError: there is no such condition.
+        """
+
+    @abstractmethod
+    def spawn(self, world: World[AnyScene]) -> None:
+        """Put what `world.scene` says on the table; note each body in `world.bodies` by name."""
+
+    @abstractmethod
+    def holds(self, world: World[AnyScene]) -> Mapping[str, bool]:
+        """For every sub-task, whether it holds at this moment; asked every 0.1 s of simulated time."""
+
+    @abstractmethod
+    def expert(self, contract: RobotContract) -> Expert[AnyScene]:
+        """Somebody who can do it with that robot.
+
+        Raises:
+            MivlaError: nobody can.
+        """
+
+    def instruction(self, scene: AnyScene) -> str:
+        """The sentence that asks for it in `scene`."""
+        return self.instructions[0]
+
+    def progress(self, world: World[AnyScene]) -> Progress:
+        """Which sub-tasks have been done; a new one belongs to every reset of the world."""
+        return Progress(self, world)
+
+    def check_condition(self, condition: str) -> None:
+        """Refuse a condition that this task does not have.
+
+        Raises:
+            DataError: names those that there are.
+        """
+        if condition not in self.conditions:
+            raise DataError(
+                f"{self.name}: condition: expected one of {list(self.conditions)}, got {condition!r}"
+            )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Progress:
+    """Which sub-tasks of a task have been done since the world's last reset, in the order they must be done."""
+
+    def __init__(self, task: Task[Any], world: World[Any]) -> None:
+        self._task, self._world = task, world
+        self.done = dict.fromkeys(task.subtasks, False)
+        self._since: dict[str, float | None] = dict.fromkeys(task.subtasks)
+
+    def update(self) -> dict[str, bool]:
         """Look at the world; a sub-task once done stays done, and counts only after the one before it."""
-        holds = self._holds_now(world)
-        for before, subtask in zip((None, *self.subtasks), self.subtasks, strict=False):
-            reached = before is None or self._done[before]
-            self._done[subtask] = self._done[subtask] or (reached and holds[subtask])
-        return dict(self._done)
+        holds = self._task.holds(self._world)
+        before = True
+        for subtask in self._task.subtasks:
+            if not self.done[subtask]:
+                self.done[subtask] = before and self._long_enough(subtask, holds[subtask])
+            before = self.done[subtask]
+        self._world.mark()
+        return dict(self.done)
 
     @property
     def success(self) -> bool:
         """Whether every sub-task was done."""
-        return all(self._done.values())
+        return all(self.done.values())
 
-    def _holds_now(self, world: World) -> dict[str, bool]:
-        position, quaternion = world.body_pose(world.bottle)
-        pad, bottle = np.array(world.scene.pad), world.scene.bottle_shape
-        bottom = position[2] - bottle.height / 2 - world.scene.table_height
-        over_pad = bool(np.linalg.norm(position[:2] - pad) < PAD_RADIUS_M - bottle.radius / 2)
-        touched = [world.touches(finger, world.bottle) for finger in FINGERS]
-        tilt_deg = np.degrees(np.arccos(np.clip(Rotation.from_quat(quaternion).as_matrix()[2, 2], -1, 1)))
-        still = self._is_still(position)
-        grasped = all(touched)
-        return {
-            "grasped": grasped,
-            "lifted": grasped and bottom > LIFTED_M,
-            "over_the_pad": over_pad and bottom > 0.0,
-            "placed": over_pad and bottom < 0.01 and tilt_deg < UPRIGHT_DEG and not any(touched) and still,
-        }
+    @property
+    def completeness(self) -> float:
+        """Share of sub-tasks done, 0 to 1."""
+        return sum(self.done.values()) / len(self.done)
 
-    def _is_still(self, position: np.ndarray) -> bool:
-        """Whether the bottle moved less than 2 mm since the last look (looks are 0.1 s apart)."""
-        last, self._last_position = self._last_position, position
-        return last is not None and bool(np.linalg.norm(position - last) < AT_REST_M_S * 0.1)
+    def _long_enough(self, subtask: str, holds: bool) -> bool:
+        """Whether the sub-task, due now, has held for as long as the task wants."""
+        if not holds:
+            self._since[subtask] = None
+            return False
+        now, since = self._world.time_s, self._since[subtask]
+        if since is None:
+            since = self._since[subtask] = now
+        return now - since >= self._task.debounce_s.get(subtask, 0.0) - 1e-6

@@ -11,7 +11,6 @@ import os
 import re
 import select
 import socket
-import stat
 import struct
 import threading
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from mivla_drivers.errors import HardwareError
+from mivla_drivers.runtime_folder import runtime_folder
 
 FRAME = struct.Struct("<IB3x8s")  # can_id with Linux's flag bits, length, data
 PACKET_BYTES = 65536
@@ -33,29 +33,16 @@ _LONGEST_PATH = 107  # bytes of sun_path in Linux's sockaddr_un, less the closin
 def socket_path(name: str) -> Path:
     """Where the hub of the emulated bus `name` listens.
 
-    The folder, `$XDG_RUNTIME_DIR/mivla` or `/tmp/mivla-UID`, is made with mode 0700 where it is missing.
-
     Raises:
-        HardwareError: the name cannot name a file, the path is too long for a socket, or the folder is
-            not this user's alone.
+        HardwareError: the name cannot name a file, the path is too long for a socket, or there is no
+            folder of this user alone.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise HardwareError(
             f"emulated bus {name!r}: expected a name of letters, digits, '_', '-' and '.', got {name!r}. "
             "Write the bus as emulated:NAME."
         )
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    folder = (
-        Path(runtime) / "mivla" if runtime and Path(runtime).is_dir() else Path(f"/tmp/mivla-{os.getuid()}")
-    )
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise HardwareError(
-            f"emulated bus {name}: expected {folder} to be a folder of user {os.getuid()} with mode 0700, "
-            f"got owner {found.st_uid}, mode {stat.filemode(found.st_mode)}. "
-            "Remove it, or set XDG_RUNTIME_DIR."
-        )
+    folder = runtime_folder()
     path = folder / f"{name}.can"
     if len(os.fsencode(path)) > _LONGEST_PATH:
         raise HardwareError(

@@ -1,4 +1,4 @@
-"""Pre-training demonstrations from the simulated world, one file an episode, resumable."""
+"""Demonstrations of the default task's expert from the simulated world, one file per episode, resumable."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -14,6 +14,8 @@ from tqdm import tqdm
 from mivla_drivers.contract import load_contract
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.simulation.demonstration import Demonstration, Demonstrator
+from mivla_drivers.simulation.task import Task
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
 from mivla_policy.worker import end_with_parent
 
 FIRST_SEED = 1_000_000  # far from the seeds of demonstrations (0..) and trials
@@ -27,7 +29,7 @@ def generate(folder: Path, robot: str, episodes: int, horizon: int, workers: int
     """Write the successful ones of `episodes` demonstrations to `folder`; those already there are kept.
 
     Returns:
-        How many seeds failed (plan not reachable or bottle lost) and were left out.
+        How many seeds failed (plan not reachable or object lost) and were left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seeds = [FIRST_SEED + i for i in range(episodes) if not _path(folder, FIRST_SEED + i).exists()]
@@ -63,33 +65,38 @@ def keep(path: Path, perform: Callable[[], Demonstration]) -> bool:
     return episode.success
 
 
-def hard_or_easy(seed: int) -> str:
-    """The mode of a seed's scene."""
-    return "hard" if np.random.default_rng([seed, 2]).random() < HARD_SHARE else "easy"
+def condition_of(task: Task[Any], seed: int) -> str:
+    """The condition of a seed's scene: the hard one for a share of them where the task has it, else the first."""
+    hard = np.random.default_rng([seed, 2]).random() < HARD_SHARE
+    return "hard" if hard and "hard" in task.conditions else task.conditions[0]
 
 
 def load(path: Path) -> Demonstration:
-    """A demonstration written by `generate`."""
+    """A demonstration written by `generate`; older ones lack the sentence."""
     with np.load(path) as stored:
         views = sorted(key[len("images_") :] for key in stored.files if key.startswith("images_"))
         images = {view: _split(stored[f"images_{view}"], stored[f"sizes_{view}"]) for view in views}
-        return Demonstration(stored["joints"], stored["commands"], images, bool(stored["success"]))
+        instruction = str(stored["instruction"]) if "instruction" in stored.files else ""
+        return Demonstration(
+            stored["joints"], stored["commands"], images, bool(stored["success"]), instruction
+        )
 
 
 def _generate_block(folder: Path, robot: str, horizon: int, seeds: list[int]) -> int:
-    demonstrator = Demonstrator(load_contract(robot))
-    kept = [
-        keep(
-            _path(folder, seed),
-            partial(demonstrator.run, seed, hard_or_easy(seed), horizon, disturbed=True),
-        )
-        for seed in seeds
-    ]
+    task = load_task(DEFAULT_TASK)
+    with Demonstrator(load_contract(robot), task) as demonstrator:
+        kept = [
+            keep(
+                _path(folder, seed),
+                partial(demonstrator.run, seed, condition_of(task, seed), horizon, perturbed=True),
+            )
+            for seed in seeds
+        ]
     return kept.count(False)
 
 
 def save(path: Path, episode: Demonstration) -> None:
-    """Write `episode`, with what a subclass adds to it, for `load`; at once: what is there is whole."""
+    """Write `episode` for `load`; at once: what is there is whole."""
     arrays = {name: np.asarray(value) for name, value in vars(episode).items() if name != "images"}
     for view, frames in episode.images.items():
         arrays[f"images_{view}"] = np.frombuffer(b"".join(frames), dtype=np.uint8)

@@ -1,6 +1,6 @@
 """Demonstrations of a simulated person in EgoDex's layout: `<task>/<number>.hdf5` and `.mp4`, resumable.
 
-A stand-in for filmed people: see `mivla_drivers.simulation.hands` for what it leaves out. Poses are in the world of
+Instead of filmed people: see `mivla_drivers.simulation.human` for what it leaves out. Poses are in the world of
 the person's headset: y up, its origin where the head was at first, facing anywhere. `transforms/camera` has x right,
 y down and z forward, so that `camera/intrinsic` projects inv(camera) @ pose; EgoDex's own convention was not read.
 """
@@ -20,16 +20,15 @@ from tqdm import tqdm
 
 from mivla_drivers.errors import DataError
 from mivla_drivers.retargeting.frames import HUMAN_FROM_ROBOT, SIDES, transform
-from mivla_drivers.simulation.hands.body import elbow_at
-from mivla_drivers.simulation.hands.performance import RATE_HZ, Performance, perform
-from mivla_drivers.simulation.hands.scene import HandScene, sample_hand_scene
-from mivla_drivers.simulation.hands.view import camera_poses, frames, intrinsics
-from mivla_drivers.simulation.tasks.catalogue import HAND_TASKS, Task, task_named
+from mivla_drivers.simulation.human.hand_bodies import elbow_at
+from mivla_drivers.simulation.human.performance import RATE_HZ, Performance, perform
+from mivla_drivers.simulation.human.scene import HandScene, sample_hand_scene, tabletop_task
+from mivla_drivers.simulation.human.view import camera_poses, frames, intrinsics
+from mivla_drivers.simulation.tasks import HUMAN_PRETRAINING, task_label
 from mivla_policy.data.egodex import JOINTS
 from mivla_policy.worker import end_with_parent
 
 WIDTH_PX, HEIGHT_PX = 160, 160
-REVERSED = {"place": "take_off", "take_off": "place"}
 
 # Where a sitting person's joints are, frame of the body (x forward, y left, z up from the table's edge) [m].
 SPINE = ((-0.28, 0.0, -0.20), (-0.22, 0.0, 0.25))  # hip to shoulders: spine1 to spine7 between them
@@ -37,23 +36,25 @@ NECK = ((-0.22, 0.0, 0.30), (-0.16, 0.0, 0.42))  # neck1 to neck4
 SHOULDER, ARM = (-0.22, 0.18, 0.25), (-0.20, 0.21, 0.22)  # left
 
 
-def generate(folder: Path, episodes: int, workers: int, tasks: Sequence[str] = tuple(HAND_TASKS)) -> int:
+def generate(folder: Path, episodes: int, workers: int, tasks: Sequence[str] = HUMAN_PRETRAINING) -> int:
     """Have `episodes` demonstrations in `folder`, tasks taking turns; those already there are kept.
 
     Episode i is the same whatever `episodes` and `workers` are.
 
     Args:
-        tasks: names in `HAND_TASKS`.
+        tasks: names or files of tabletop tasks.
 
     Returns:
         How many were written.
 
     Raises:
-        DataError: a task is unknown, or there is none.
+        DataError: a task is unknown or no tabletop task, or there is none.
     """
     if not tasks:
-        raise DataError(f"hand demonstrations: expected tasks of {sorted(HAND_TASKS)}, got none")
-    wanted = [(task_named(tasks[i % len(tasks)]), i) for i in range(episodes)]
+        raise DataError("hand demonstrations: expected names of tasks, got none")
+    for task in tasks:
+        tabletop_task(task)
+    wanted = [(tasks[i % len(tasks)], i) for i in range(episodes)]
     missing = [(task, seed) for task, seed in wanted if not episode_path(folder, task, seed).exists()]
     with tqdm(total=len(missing), unit="episode") as bar:
         for _ in _written(folder, missing, workers):
@@ -61,12 +62,12 @@ def generate(folder: Path, episodes: int, workers: int, tasks: Sequence[str] = t
     return len(missing)
 
 
-def episode_path(folder: Path, task: Task, seed: int) -> Path:
+def episode_path(folder: Path, task: str, seed: int) -> Path:
     """Where the demonstration of a task and a seed lies."""
-    return Path(folder) / task.name / f"{seed}.hdf5"
+    return Path(folder) / task_label(task) / f"{seed}.hdf5"
 
 
-def write_demonstration(folder: Path, task: Task, seed: int) -> Path:
+def write_demonstration(folder: Path, task: str, seed: int) -> Path:
     """Perform, film and write one demonstration; the HDF5 file comes last and at once, so what is there is whole.
 
     Raises:
@@ -74,7 +75,7 @@ def write_demonstration(folder: Path, task: Task, seed: int) -> Path:
     """
     path = episode_path(folder, task, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scene = sample_hand_scene(task, seed)
+    scene = sample_hand_scene(tabletop_task(task), seed)
     performance = perform(scene, np.random.default_rng([seed, 1]))
     _write_video(path.with_suffix(".mp4"), frames(scene, performance, WIDTH_PX, HEIGHT_PX))
     unfinished = path.with_suffix(".part")
@@ -108,7 +109,7 @@ def headset_world(scene: HandScene, performance: Performance) -> np.ndarray:
     return transform(rotation, -rotation @ performance.eye[0])
 
 
-def _written(folder: Path, missing: list[tuple[Task, int]], workers: int) -> Iterator[Path]:
+def _written(folder: Path, missing: list[tuple[str, int]], workers: int) -> Iterator[Path]:
     if workers <= 1 or not missing:
         yield from (write_demonstration(folder, task, seed) for task, seed in missing)
         return
@@ -118,24 +119,22 @@ def _written(folder: Path, missing: list[tuple[Task, int]], workers: int) -> Ite
 
 def _attributes(scene: HandScene, seed: int) -> dict[str, object]:
     """As EgoDex annotates: a reversible task has a sentence for each direction and says which was done."""
-    table = scene.table
-    task, thing = table.task, table.thing
-    done = table.instruction
+    task, item, done = scene.task, scene.table.object, scene.table.instruction
     attributes: dict[str, object] = {
         "task": task.name,
         "environment": "simulated table",
-        "object": thing.name,
+        "object": item.name,
         "llm_description": done,
         "llm_type": "other",
         "llm_verbs": [task.verb],
-        "llm_objects": [thing.name, "pad"],
+        "llm_objects": [item.name, "pad"],
         "session_name": f"simulation_{seed}",
         "annotated": True,
         "extra": False,
     }
-    if task.verb in REVERSED:
-        other = Task(task.name, REVERSED[task.verb], task.kind).sentences[0].format(thing=thing.name)
-        first = task.verb == "place"
+    if task.reverse_sentences:
+        other = task.reverse_sentences[0].format(object=item.name)
+        first = not task.starts_on_pad
         attributes["llm_type"] = "reversible"
         attributes["which_llm_description"] = "1" if first else "2"
         attributes["llm_description"] = done if first else other

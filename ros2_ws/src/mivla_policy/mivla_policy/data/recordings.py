@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mivla_drivers.contract import Camera, RobotContract, require_same_contract
+from mivla_drivers.contract import CameraConfig, RobotContract, require_same_contract
 from mivla_drivers.errors import DataError
 from mivla_drivers.recording.episode import Episode
 from mivla_drivers.recording.reader import read_demonstration
@@ -79,7 +79,7 @@ def _unified(
     return to_unified(contract, joints, end_effectors=end_effectors.vectors(joints))
 
 
-def _images(episode: Episode, camera: Camera, times: np.ndarray) -> list[JpegImage]:
+def _images(episode: Episode, camera: CameraConfig, times: np.ndarray) -> list[JpegImage]:
     """The image nearest to each time."""
     period = 1.0 / camera.rate_hz
     images = []

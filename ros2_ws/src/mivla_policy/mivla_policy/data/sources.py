@@ -20,10 +20,18 @@ OLDEST_IMAGE_S = 0.15  # how old another view may be when the first one is taken
 
 
 def generated_episodes(folder: Path, instruction: str, limit: int | None = None) -> Iterator[EpisodeFrames]:
-    """Episodes that `mivla pretrain` generated in `folder`, at most `limit`."""
+    """Episodes that `mivla pretrain` generated in `folder`, at most `limit`.
+
+    `instruction` stands for the sentence of those that hold none.
+    """
     for path in sorted(folder.glob("episode_*[0-9].npz"))[:limit]:
         demonstration = generate.load(path)
-        yield EpisodeFrames(demonstration.joints, demonstration.commands, demonstration.images, instruction)
+        yield EpisodeFrames(
+            demonstration.joints,
+            demonstration.commands,
+            demonstration.images,
+            demonstration.instruction or instruction,
+        )
 
 
 def recorded_episodes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError
-from mivla_drivers.simulation.tasks.catalogue import TASKS, Task
-from mivla_drivers.simulation.tasks.demonstration import TaskDemonstrator
+from mivla_drivers.simulation.demonstration import Demonstrator
+from mivla_drivers.simulation.tasks import ARM_PRETRAINING, load_task, task_label
 from mivla_policy.action_space import EndEffectors, to_unified
 from mivla_policy.data import generate as episode_files
 from mivla_policy.data.encoded import EpisodeFrames
@@ -20,36 +21,42 @@ from mivla_policy.data.images import JpegImage
 from mivla_policy.data.sample import Track
 from mivla_policy.data.track_reader import TrackReader
 
-FIRST_SEED = 2_000_000  # far from the seeds of the bottle task
+FIRST_SEED = 2_000_000  # far from the seeds of `generate`
 
 
 def generate(
-    folder: Path, robot: str, episodes: int, horizon: int, workers: int, tasks: Sequence[str] = tuple(TASKS)
+    folder: Path,
+    robot: str,
+    episodes: int,
+    horizon: int,
+    workers: int,
+    tasks: Sequence[str] = ARM_PRETRAINING,
 ) -> int:
     """Have the demonstrations of `episodes` seeds in `folder`, tasks taking turns; those already there are kept.
 
     Args:
         robot: name or robot.yaml.
         horizon: commands a frame.
-        tasks: names in `TASKS`.
+        tasks: names or files of tasks.
 
     Returns:
-        How many seeds failed (a pose out of reach, a thing lost) and were left out.
+        How many seeds failed (a pose out of reach, an object lost) and were left out.
 
     Raises:
         DataError: a task is unknown, or there is none.
     """
-    unknown = sorted(set(tasks) - set(TASKS))
-    if unknown or not tasks:
-        raise DataError(f"task demonstrations: expected tasks of {sorted(TASKS)}, got {unknown or 'none'}")
-    wanted = [(TASKS[tasks[i % len(tasks)]], FIRST_SEED + i) for i in range(episodes)]
+    if not tasks:
+        raise DataError("task demonstrations: expected names of tasks, got none")
+    for task in tasks:
+        load_task(task)
+    wanted = [(tasks[i % len(tasks)], FIRST_SEED + i) for i in range(episodes)]
     missing = [(task, seed) for task, seed in wanted if not episode_path(folder, task, seed).exists()]
     return episode_files.in_blocks(partial(_generate_block, Path(folder), robot, horizon), missing, workers)
 
 
-def episode_path(folder: Path, task: Task, seed: int) -> Path:
+def episode_path(folder: Path, task: str, seed: int) -> Path:
     """Where the demonstration of a task and a seed lies."""
-    return Path(folder) / task.name / f"{seed}.npz"
+    return Path(folder) / task_label(task) / f"{seed}.npz"
 
 
 def task_episodes(folder: Path, limit: int | None = None) -> Iterator[EpisodeFrames]:
@@ -108,19 +115,21 @@ def _paths(folder: Path) -> list[Path]:
 def _load(path: Path) -> EpisodeFrames:
     try:
         episode = episode_files.load(path)
-        with np.load(path) as stored:
-            instruction = str(stored["instruction"])
     except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: expected a whole episode, found none that reads: {error}") from None
-    return EpisodeFrames(episode.joints, episode.commands, episode.images, instruction)
+    return EpisodeFrames(episode.joints, episode.commands, episode.images, episode.instruction)
 
 
-def _generate_block(folder: Path, robot: str, horizon: int, wanted: list[tuple[Task, int]]) -> int:
-    demonstrator = TaskDemonstrator(load_contract(robot))
+def _generate_block(folder: Path, robot: str, horizon: int, wanted: list[tuple[str, int]]) -> int:
+    contract = load_contract(robot)
     failed = 0
-    for task, seed in wanted:
-        mode = episode_files.hard_or_easy(seed)
-        perform = partial(demonstrator.run, task, seed, mode, horizon, disturbed=True)
-        failed += not episode_files.keep(episode_path(folder, task, seed), perform)
-    demonstrator.close()
+    with ExitStack() as stack:
+        demonstrators: dict[str, Demonstrator] = {}
+        for name, seed in wanted:
+            task = load_task(name)
+            if name not in demonstrators:
+                demonstrators[name] = stack.enter_context(Demonstrator(contract, task))
+            condition = episode_files.condition_of(task, seed)
+            perform = partial(demonstrators[name].run, seed, condition, horizon, perturbed=True)
+            failed += not episode_files.keep(episode_path(folder, name, seed), perform)
     return failed

@@ -7,15 +7,15 @@ import threading
 import time
 from typing import Any
 
+import torch
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from mivla_drivers.contract import Camera, load_contract
+from mivla_drivers.contract import CameraConfig, load_contract
 from mivla_drivers.conversions import (
     diagnostic_message,
     image_array,
@@ -23,19 +23,37 @@ from mivla_drivers.conversions import (
     stamp_seconds,
     trajectory_message,
 )
-from mivla_drivers.errors import MivlaError
+from mivla_drivers.errors import DataError, MivlaError
+from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
 from mivla_policy.planner import Planner
-from mivla_policy.policies import LoadOptions, load_policy
+from mivla_policy.policies import LoadOptions, load_policy, require_spec
+from mivla_policy.shipped_models import DEFAULT_POLICY
 
 IDLE_S = 0.01
-DEFAULTS = {
-    "robot": "piper",
-    "model": "",
-    "replan_steps": 8,
-    "seed": 0,
-    "device": "cpu",
-    "threads": 1,  # the other processors belong to cameras and driver
+
+
+def _require_device(device: str) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises:
+        DataError: it is none of PyTorch's names, or there is no such card.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DataError(f"expected cpu, cuda or cuda:N of this machine, got {device!r}: {error}") from None
+
+
+PARAMETERS = {
+    "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
+    "model": ParameterSpec(
+        DEFAULT_POLICY, "a policy's folder, the name of a shipped one, or BACKEND:WHERE", check=require_spec
+    ),
+    "seed": ParameterSpec(0, "of what is random in the policy", minimum=0),
+    "replan_steps": ParameterSpec(8, "policy periods from one plan to the next", minimum=1),
+    "threads": ParameterSpec(1, "of PyTorch and ONNX Runtime", minimum=1, maximum=256),
+    "device": ParameterSpec("cpu", "cpu, cuda or cuda:N", check=_require_device),
 }
 
 
@@ -47,11 +65,13 @@ class PolicyNode(Node):
 
     def __init__(self) -> None:
         super().__init__("policy")
-        for name, default in DEFAULTS.items():
-            self.declare_parameter(name, default, ParameterDescriptor(read_only=True))
+        declare(self, PARAMETERS)
         model, contract = self._value("model"), load_contract(self._value("robot"))
         options = LoadOptions(device=self._value("device"), threads=self._value("threads"))
         policy = load_policy(model, contract, options)
+        # After a whole chunk without another the driver has nothing to play.
+        longest = ParameterSpec(1, "", maximum=policy.horizon)
+        longest.require("replan_steps", self._value("replan_steps"))
         self._contract = contract
         self._planner = Planner(
             policy, contract, self._value("replan_steps"), self._value("seed"), self._report_refusal
@@ -93,7 +113,7 @@ class PolicyNode(Node):
             return
         self._planner.push_joints(stamp_seconds(message.header.stamp), joints)
 
-    def _on_image(self, camera: Camera, message: Image) -> None:
+    def _on_image(self, camera: CameraConfig, message: Image) -> None:
         try:
             image = image_array(message, camera)
         except MivlaError as error:
@@ -115,10 +135,10 @@ class PolicyNode(Node):
         self.get_logger().warning(text, throttle_duration_sec=1.0)
 
     def _publish_diagnostics(self) -> None:
-        now, robot = time.time(), self._contract.robot
+        now, name = time.time(), self.get_fully_qualified_name().lstrip("/")
         level, text, timing = self._planner.status(now)
         values = {name: f"{value:.1f}" for name, value in timing.items()}
-        self._diagnostics.publish(diagnostic_message(f"{robot}/policy", level, text, values, now, robot))
+        self._diagnostics.publish(diagnostic_message(name, level, text, values, now, self._contract.robot))
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """Everything that can decide for a robot, one file per backend.
 
-A policy is named `BACKEND:WHERE`, such as `replay:data/demos/EPISODE`; a folder alone is a MiVLA policy's. To add a
+A policy is named `BACKEND:WHERE`, such as `replay:data/demos/EPISODE`; a folder alone is a MiVLA policy's, and so is
+the name of a shipped one. To add a
 backend, add a module to this package with the function
 
     load(where: str, contract: RobotContract, options: LoadOptions) -> Policy
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.policy import Policy, PolicyError
+from mivla_policy.shipped_models import find_model
 
 DEFAULT_BACKEND = "mivla"
 
@@ -46,13 +48,26 @@ def load_policy(spec: str | Path, contract: RobotContract, options: LoadOptions 
         PolicyError: `spec` is empty, or names no backend that can be loaded; names those that can.
         MivlaError: as the backend raises, where its policy is missing, damaged or of another robot.
     """
+    require_spec(spec)
+    name, where = _split(str(spec))
+    policy: Policy = import_module(f"{__name__}.{name}").load(where, contract, options or LoadOptions())
+    return policy
+
+
+def require_spec(spec: str | Path) -> None:
+    """Refuse what names no policy; nothing is loaded.
+
+    Raises:
+        PolicyError: `spec` is empty, or names no backend.
+        DataError: there is no such folder of a MiVLA policy.
+    """
     name, where = _split(str(spec))
     if not where:
         raise PolicyError(f"policy: expected a folder or BACKEND:WHERE of {backends()}, got {str(spec)!r}")
     if name not in backends():
         raise PolicyError(f"policy {spec}: expected a backend of {backends()}, got {name!r}")
-    policy: Policy = import_module(f"{__name__}.{name}").load(where, contract, options or LoadOptions())
-    return policy
+    if name == DEFAULT_BACKEND:
+        find_model(where)
 
 
 def backends() -> list[str]:

@@ -29,6 +29,7 @@ from mivla_policy.model.tokenisers import (
 )
 from mivla_policy.normalisation import Statistics
 from mivla_policy.policies import LoadOptions
+from mivla_policy.shipped_models import find_model
 
 
 class MivlaPolicy:
@@ -71,6 +72,11 @@ class MivlaPolicy:
         _, known = self._unified(contract.home, np.zeros(len(contract.end_effector_slots)))
         self._mask = torch.from_numpy(known).to(self._device)
         self.reset(seed)
+
+    @property
+    def horizon(self) -> int:
+        """How many policy periods a chunk covers."""
+        return self._model.config.decoder.horizon
 
     def reset(self, seed: int) -> None:
         """Start the noise again from `seed`."""
@@ -190,14 +196,18 @@ class MivlaPolicy:
 
 
 def load(where: str, contract: RobotContract, options: LoadOptions) -> MivlaPolicy:
-    """The policy in the folder `where`; `options.threads` are then PyTorch's in the whole process.
+    """The policy in the folder `where`, or the shipped one of this name.
+
+    `options.threads` are then PyTorch's in the whole process.
 
     Raises:
         DataError, ContractError: as `load_mivla`.
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    return load_mivla(where, contract, options.device, options.threads or 1, options.image_encoder)
+    return load_mivla(
+        find_model(where), contract, options.device, options.threads or 1, options.image_encoder
+    )
 
 
 def load_mivla(

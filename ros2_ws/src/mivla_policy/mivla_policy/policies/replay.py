@@ -52,6 +52,7 @@ class ReplayPolicy:
         require_same_contract(contract, episode.contract, where=str(episode.folder), views=())
         self.timing: dict[str, float] = {}
         self._episode, self._contract = episode, contract
+        self.horizon = HORIZON
         self._ahead = np.arange(1, HORIZON + 1) / contract.policy_rate_hz
         self.reset(0)
 

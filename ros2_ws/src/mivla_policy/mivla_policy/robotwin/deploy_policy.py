@@ -96,7 +96,7 @@ def get_model(usr_args: Mapping[str, Any]) -> RobotwinModel:
     if not spec:
         raise DataError("checkpoint: expected a policy's folder, found none; set it in deploy_policy.yml")
     # Imported here, so that reading RoboTwin's data needs no torch.
-    from mivla_policy.checkpoint import read_contract
+    from mivla_policy.policy_folder import read_contract
 
     robot = usr_args.get("robot")
     contract = load_contract(robot) if robot else read_contract(Path(spec))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mivla_policy.checkpoint import WEIGHTS
 from mivla_policy.data.encoded import EncodedFrames
+from mivla_policy.policy_folder import WEIGHTS
 
 if TYPE_CHECKING:
     from mivla_drivers.recording.episode import Episode

@@ -13,7 +13,7 @@ import torch
 from mivla_drivers.contract import RobotContract, load_contract, require_same_contract
 from mivla_drivers.errors import ContractError
 from mivla_drivers.recording.reader import read_dataset
-from mivla_drivers.simulation.task import MoveBottleOntoPad
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
 from mivla_policy.checkpoint import load_policy_folder, save_policy
 from mivla_policy.data.encoded import EncodedFrames, EpisodeFrames, encode_episodes
 from mivla_policy.data.generate import FIRST_SEED, HARD_SHARE, generate
@@ -77,7 +77,7 @@ def pretrain(
     workers: int,
     base: Path | None = None,
 ) -> RunSummary:
-    """Generate demonstrations of `episodes` seeds in `data`, encode them, and train mivla_small into `out`.
+    """Generate `episodes` demonstrations of the default task in `data`, and train mivla_small on them into `out`.
 
     `base`, where given, is a policy to go on from: its weights and its statistics are taken over.
 
@@ -91,13 +91,13 @@ def pretrain(
     failed = generate(data, robot, episodes, model_config.decoder.horizon, workers)
     encoded = data / f"encoded_{episodes}"
     if not (encoded / "frames.json").is_file():
-        sources = generated_episodes(data, MoveBottleOntoPad.instruction, limit=episodes - failed)
+        sources = generated_episodes(data, load_task(DEFAULT_TASK).instructions[0], limit=episodes - failed)
         encode_episodes(sources, contract, image_tokeniser(model_config, threads=workers), encoded)
     frames = EncodedFrames.load(encoded)
     command = f"mivla pretrain --episodes {episodes} --steps {config.steps}"
     extra: dict[str, Any] = {
         "data": "simulated demonstrations of the scripted expert, "
-        f"{HARD_SHARE:.0%} in hard mode, disturbed, seeds from {FIRST_SEED}; of {episodes} seeds {failed} failed",
+        f"{HARD_SHARE:.0%} in hard mode, perturbed, seeds from {FIRST_SEED}; of {episodes} seeds {failed} failed",
         "command": command,
     }
     made_from = {"data": digest_of_frames(frames)}

@@ -20,7 +20,7 @@ import numpy as np
 from piper_sdk import C_PiperInterface_V2, LogLevel
 
 from mivla_drivers.contract import EMULATED, PartConfig, RobotContract, backend_options
-from mivla_drivers.errors import ContractError, HardwareError
+from mivla_drivers.errors import ContractError, EmulatorMissing, HardwareError
 from mivla_drivers.robots.hardware import Measurement
 from mivla_drivers.robots.piper.options import BackendOptions
 from mivla_drivers.transport import socketcan
@@ -34,6 +34,7 @@ FIRST_FEEDBACK_S = 2.0
 READER_END_S = 1.5  # the SDK's reader waits for a frame for one second
 POWER_OFF_S = 1.0  # motors go off up to 0.73 s after standby is reported
 DRIVES_SILENT_S = 1.0
+RESTING_RAD = 0.02  # so far beyond its limit an encoder may read a joint that lies on its stop
 
 STANDBY, CAN_CONTROL = 0, 1
 CONTROL_MODES = {2: "teaching mode: leave it with the arm's button", 6: "leader mode: it needs a power cycle"}
@@ -84,6 +85,8 @@ class PiperHardware:
             )
         options = backend_options(BackendOptions, contract, part)
         self._names = part.joints
+        self._lower = contract.limits.lower[part.joint_indices]
+        self._upper = contract.limits.upper[part.joint_indices]
         self._bus = part.bus
         self._emulated = self._bus.startswith(EMULATED)
         self._channel = self._bus.removeprefix(EMULATED)
@@ -145,7 +148,8 @@ class PiperHardware:
         sdk.ModeCtrl(CAN_CONTROL, 0x01, self._speed, 0x00)
         if standby or not all(sdk.GetArmEnableStatus()):  # a powered arm would sag a little with each rewrite
             state = sdk.GetArmJointMsgs().joint_state
-            sdk.JointCtrl(*(getattr(state, f"joint_{i}") for i in range(1, 7)))
+            joints = np.array([getattr(state, f"joint_{i}") for i in range(1, 7)]) / MILLIDEGREES
+            sdk.JointCtrl(*self._millidegrees(joints))
         sdk.EnableArm(7)
         sdk.GripperCtrl(opening, self._effort, 0x03, 0)
 
@@ -193,8 +197,18 @@ class PiperHardware:
                 tracking error; the SDK does not report it.
         """
         sdk = self._connected()
-        sdk.JointCtrl(*(round(angle * MILLIDEGREES) for angle in position[:6].tolist()))
+        sdk.JointCtrl(*self._millidegrees(position[:6]))
         sdk.GripperCtrl(round(max(0.0, float(position[6])) * MICROMETRES), self._effort, 0x01, 0)
+
+    def _millidegrees(self, joints: np.ndarray) -> list[int]:
+        """Targets (6,) [rad] for the wire.
+
+        A joint that lies on its stop, as in the folded arm, reads a little beyond its limit; it is told the
+        limit, since the arm refuses what is beyond. Further outside nothing is changed: no joint jumps.
+        """
+        limited = np.clip(joints, self._lower[:6], self._upper[:6])
+        resting = np.abs(joints - limited) <= RESTING_RAD
+        return [round(angle * MILLIDEGREES) for angle in np.where(resting, limited, joints).tolist()]
 
     def recover(self) -> None:
         """Close a silent bus, or open a closed one: one of the two a call, as the SDK's reader ends late.
@@ -224,7 +238,7 @@ class PiperHardware:
         if self._emulated:
             path = socket_path(self._channel)
             if not path.exists():
-                raise HardwareError(f"piper: expected an emulator on bus {self._bus}, found no {path}")
+                raise EmulatorMissing(f"piper: expected an emulator on bus {self._bus}, found no {path}")
         else:
             socketcan.require_up(self._channel)
         try:  # the SDK swallows what goes wrong here, so it is tried before

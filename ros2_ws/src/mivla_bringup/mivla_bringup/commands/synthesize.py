@@ -1,0 +1,50 @@
+"""`mivla synthesize`: synthetic demonstrations of simulated people, or of simulated arms, to pre-train on.
+
+mivla synthesize people --episodes 240      # EgoDex's layout; data/synthetic/people
+mivla synthesize arms --episodes 240        # data/synthetic/arms
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mivla_drivers.simulation.tasks import ARM_PRETRAINING, HUMAN_PRETRAINING, task_reference
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `mivla synthesize`."""
+    add = parser.add_argument
+    add("who", choices=("people", "arms"))
+    add(
+        "--task",
+        action="append",
+        metavar="NAME",
+        help="task's name or .py file; may be given several times (all that pre-training uses)",
+    )
+    add("--episodes", type=int, default=240, metavar="N", help="tasks take turns (%(default)s)")
+    add("--out", type=Path, metavar="DIR", help="what is there is kept (data/synthetic/WHO)")
+    add("--robot", default="piper", help="the arm's name (%(default)s)")
+    add("--horizon", type=int, default=16, help="commands per frame of an arm (%(default)s)")
+    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make what is not there yet.
+
+    Raises:
+        DataError: there is no such task, or people cannot do it.
+    """
+    from mivla_policy.data import hand_demonstrations, task_demonstrations
+
+    out = args.out or Path("data/synthetic") / args.who
+    tasks = args.task or (HUMAN_PRETRAINING if args.who == "people" else ARM_PRETRAINING)
+    tasks = tuple(task_reference(task) for task in tasks)
+    if args.who == "people":
+        written = hand_demonstrations.generate(out, args.episodes, args.workers, tasks)
+        print(f"{out}: {written} new demonstrations; annotate them as egodex")
+        return 0
+    failed = task_demonstrations.generate(out, args.robot, args.episodes, args.horizon, args.workers, tasks)
+    print(f"{out}: {failed} of {args.episodes} seeds were out of reach; annotate the others as simulated")
+    return 0

@@ -1,0 +1,55 @@
+"""Ctrl-C, SIGTERM and a closed terminal end a command the same way: what it opened is closed, nothing is left."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asks the command to end; `code` is the exit code that shells expect then."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise `Interrupted` at the first signal; those that follow must not cut the closing short.
+
+    A signal that whoever started this process had it ignore, as `nohup` does with SIGHUP, stays ignored.
+    Outside the main thread, which alone hears signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    heard = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        for other in heard:
+            signal.signal(other, signal.SIG_IGN)
+        _end_workers()
+        raise Interrupted(number)
+
+    for number in heard:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
+
+
+def _end_workers() -> None:
+    """End the processes of pools, which are waited for otherwise; what they write is whole or not there."""
+    if (multiprocessing := sys.modules.get("multiprocessing")) is not None:
+        for worker in multiprocessing.active_children():
+            worker.terminate()

@@ -1,0 +1,107 @@
+"""The latched sentence, kept by a node that outlives its speakers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import String
+
+from mivla_drivers.ros.operator_endpoint import Answer
+
+TOPIC = "instruction"
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+HEARD_S = 2.0  # within which every listener must have acknowledged a sentence
+POLL_S = 0.005
+UNKNOWN = "_NODE_NAME_UNKNOWN_"
+
+
+class InstructionKeeper:
+    """Says sentences, and keeps the newest one, whoever said it, for listeners that start later.
+
+    A latched sentence lives as long as its publisher, so one that a short-lived command said would be lost to a
+    recorder that starts afterwards. What others say on the topic is therefore said again, once.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self._sentence = ""
+        self._own: deque[str] = deque()  # said here, not yet heard back
+        self._publisher: Publisher = node.create_publisher(String, TOPIC, LATCHED)
+        node.create_subscription(String, TOPIC, self._on_heard, LATCHED)
+
+    @property
+    def sentence(self) -> str:
+        """The newest one; empty while the policy is to pause."""
+        return self._sentence
+
+    def say(self, sentence: str) -> Answer:
+        """Publish a sentence and wait until every listener there has it; not for the executor's thread."""
+        with self._lock:
+            self._publish(sentence)
+        deadline = time.monotonic() + HEARD_S
+        while not self.acknowledged and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        return spoken(self._node.get_namespace(), sentence, self.listeners, self.acknowledged)
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether every listener that the graph shows has the newest sentence.
+
+        It is polled, because rclpy's own waiting holds Python's lock, which would halt a driver's control thread.
+        """
+        matched = self._publisher.get_subscription_count() >= self._node.count_subscribers(TOPIC)
+        return matched and self._publisher.wait_for_all_acked(Duration(nanoseconds=1))
+
+    @property
+    def listeners(self) -> list[str]:
+        """Nodes that listen beside this one, by name, sorted."""
+        own = (self._node.get_name(), self._node.get_namespace())
+        found = self._node.get_subscriptions_info_by_topic(self._node.resolve_topic_name(TOPIC))
+        others = [info for info in found if (info.node_name, info.node_namespace) != own]
+        return sorted({info.node_name if info.node_name != UNKNOWN else "a new node" for info in others})
+
+    def values(self) -> dict[str, object]:
+        """The same for diagnostics: the one node that has discovered all listeners says who they are."""
+        return {
+            "instruction": self._sentence,
+            "instruction_listeners": ", ".join(self.listeners),
+            "instruction_heard": self.acknowledged,
+        }
+
+    def _publish(self, sentence: str) -> None:
+        self._sentence = sentence
+        self._own.append(sentence)
+        self._publisher.publish(String(data=sentence))
+
+    def _on_heard(self, message: String) -> None:
+        with self._lock:
+            if message.data in self._own:
+                while self._own.popleft() != message.data:  # the reader keeps only the newest one
+                    pass
+            elif message.data != self._sentence:
+                self._publish(message.data)
+
+
+def spoken(namespace: str, sentence: str, listeners: list[str], acknowledged: bool) -> Answer:
+    """What saying a sentence came to, in words."""
+    if not listeners:
+        return Answer(
+            False,
+            f"nobody listens on instruction: neither a policy nor a recorder runs in {namespace}. "
+            "The sentence is kept for those that start",
+        )
+    names = ", ".join(listeners)
+    if not acknowledged:
+        return Answer(
+            False,
+            f"said {sentence!r}, but not all of {names} heard it within {HEARD_S:g} s: one of them hangs",
+        )
+    told = f"said {sentence!r}" if sentence else "the policy is paused"
+    return Answer(True, f"{told}; heard by {names}")

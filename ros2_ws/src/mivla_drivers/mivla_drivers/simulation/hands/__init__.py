@@ -1,5 +1,0 @@
-"""A human stand-in: a person's hands that do the tasks of `mivla_drivers.simulation.tasks`, seen from the head.
-
-Hands are moved kinematically: they follow a commanded path whatever they meet, and what is grasped or pushed is
-attached to the grip, not held by friction. What is seen is right; forces, slips and failures are not there.
-"""

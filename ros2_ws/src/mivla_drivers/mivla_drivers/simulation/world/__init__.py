@@ -1,0 +1,1 @@
+"""The simulated world: physics, furniture, textures, and what its cameras see."""

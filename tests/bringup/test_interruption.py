@@ -1,0 +1,81 @@
+"""The first signal ends a command, the next ones do not cut its closing short."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from time import monotonic, sleep
+
+import pytest
+
+from mivla_bringup.interruption import Interrupted, interruptible
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_raised_once_and_then_ignored_until_everything_is_closed(number):
+    closed = []
+
+    def work() -> None:
+        with interruptible():
+            try:
+                os.kill(os.getpid(), number)
+                sleep(5)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+                closed.append(True)
+
+    with pytest.raises(Interrupted) as interruption:
+        work()
+    assert interruption.value.code == 128 + number
+    assert closed == [True]
+
+
+def test_afterwards_signals_do_what_they_did_before():
+    before = signal.getsignal(signal.SIGTERM)
+    with interruptible():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_nohup_stays_nohup():
+    code = (
+        "import os, signal\nfrom mivla_bringup.interruption import interruptible\n"
+        "with interruptible():\n    os.kill(os.getpid(), signal.SIGHUP)\n    print('went on')"
+    )
+    done = subprocess.run(["nohup", sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert "went on" in done.stdout
+
+
+def test_another_thread_than_the_main_one_is_left_alone():
+    failed = []
+
+    def run() -> None:
+        try:
+            with interruptible():
+                pass
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert failed == []
+
+
+def test_workers_are_not_waited_for():
+    def work() -> None:
+        with interruptible(), ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            future = pool.submit(sleep, 60)
+            while not future.running():
+                sleep(0.05)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    began = monotonic()
+    with pytest.raises(Interrupted):
+        work()
+    assert monotonic() - began < 20

@@ -1,0 +1,95 @@
+"""The targets of `make`, and what they promise."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_help_lists_every_target():
+    targets = re.search(r"^\.PHONY: (.*)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    done = subprocess.run(["make", "help"], cwd=REPOSITORY, capture_output=True, text=True, timeout=30)
+    listed = re.findall(r"^make (\w+)", done.stdout, re.MULTILINE)
+    assert sorted(listed) == sorted(targets[1].split())
+
+
+@pytest.fixture
+def tests(tmp_path) -> Path:
+    """A folder with a blank in its name, `scripts/test.sh`, and a test in each half: `plain` and `real`."""
+    folder = tmp_path / "a clone"
+    (folder / "scripts").mkdir(parents=True)
+    shutil.copy(REPOSITORY / "scripts/test.sh", folder / "scripts")
+    (folder / ".venv/bin").mkdir(parents=True)
+    python = folder / ".venv/bin/python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    for half, name in (("policy", "plain"), ("accelerator", None), ("setup", None), ("drivers", "real")):
+        (folder / "tests" / half).mkdir(parents=True)
+        if name:
+            write_test(folder, half, name, passes=True)
+    return folder
+
+
+def write_test(folder: Path, half: str, name: str, passes: bool) -> None:
+    body = f"def test_{name}():\n    open('{name}.ran', 'w').close()\n    assert {passes}\n"
+    (folder / "tests" / half / f"test_{name}.py").write_text(body)
+
+
+def run(folder: Path, *words: str) -> tuple[int, list[str]]:
+    """The exit code, and the two lines of the summary."""
+    done = subprocess.run(
+        [folder / "scripts/test.sh", "-p", "no:cacheprovider", *words],
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    return done.returncode, done.stdout.splitlines()[-2:]
+
+
+def test_two_halves_that_pass_pass(tests):
+    code, summary = run(tests)
+    assert code == 0
+    assert [line.split()[-1] for line in summary] == ["passed", "passed"]
+
+
+@pytest.mark.parametrize(("half", "name", "line"), [("policy", "plain", 0), ("drivers", "real", 1)])
+def test_a_half_that_fails_hides_neither_the_other_nor_itself(tests, half, name, line):
+    write_test(tests, half, name, passes=False)
+    code, summary = run(tests)
+    assert code == 1
+    assert "FAILED" in summary[line]
+    assert "passed" in summary[1 - line]
+    assert (tests / "plain.ran").exists()
+    assert (tests / "real.ran").exists()
+
+
+def test_words_choose_tests_in_either_half(tests):
+    assert run(tests, "-k", "real")[0] == 0
+    assert not (tests / "plain.ran").exists()
+
+
+def test_words_that_choose_no_test_at_all_fail(tests):
+    assert run(tests, "-k", "nowhere")[0] == 1
+
+
+def test_readme_and_model_card_state_the_same_results():
+    rows = [
+        {
+            (mode, trials, rate, completed, time)
+            for mode, trials, rate, completed, time in re.findall(
+                r"^\| (easy|hard) \| (\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$",
+                path.read_text(),
+                re.MULTILINE,
+            )
+        }
+        for path in (REPOSITORY / "README.md", REPOSITORY / "models/piper_move_bottle/README.md")
+    ]
+    assert len(rows[0]) == 2
+    assert rows[0] == rows[1]
