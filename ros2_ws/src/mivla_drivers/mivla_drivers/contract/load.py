@@ -83,8 +83,10 @@ def _version(document: dict[str, Any], where: str) -> int:
 
 def _file_of(robot: str) -> Path:
     path = Path(robot)
-    if path.suffix != ".yaml":
-        path = path / FILE if path.is_dir() else registry.folder_of(robot) / FILE
+    if robot in registry.names():  # also where a folder of this name is in the working directory
+        path = registry.folder_of(robot) / FILE
+    elif path.suffix != ".yaml":
+        path = path / FILE
     if not path.is_file():
         raise ContractError(
             f"{robot}: expected a robot of {registry.names()}, a robot.yaml or its folder, found no {path}"
