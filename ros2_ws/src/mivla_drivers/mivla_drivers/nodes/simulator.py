@@ -20,6 +20,7 @@ from mivla_drivers.conversions import compressed_image_message, image_message, t
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.robots.registry import make_emulator
 from mivla_drivers.simulation.real_time import Frame, RealTimeSimulation
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
@@ -27,7 +28,7 @@ from mivla_drivers.simulation.world.renderer import mount_of
 
 WORLD_RATE_HZ = 100.0  # how often the world catches up with the clock; physics steps are finer
 PARAMETERS = {
-    "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
+    "robot": ParameterSpec(DEFAULT_ROBOT, "a robot's name or the path of a robot.yaml", check=load_contract),
     "bus": ParameterSpec("", "bus of the emulated arm, emulated:NAME; empty takes the contract's"),
     "task": ParameterSpec(DEFAULT_TASK, "a task's name or the path of its .py file", check=load_task),
     "mode": ParameterSpec("easy", "condition of the scene: easy, hard or another of the task's", fixed=False),
