@@ -153,7 +153,7 @@ def _text_encoder(setting: Setting, limits: Limits) -> list[Row]:
     ids = torch.arange(1, INSTRUCTION_TOKENS + 1, device="meta")[None]
     work = Work(count_operations(lambda: shapes(input_ids=ids)), parameters(shapes))
     ids = torch.arange(1, INSTRUCTION_TOKENS + 1, device=setting.device)[None]
-    name = f"T5 encoder, {INSTRUCTION_TOKENS} tokens, once an instruction"
+    name = f"T5 encoder, {INSTRUCTION_TOKENS} tokens, once per instruction"
     return _phase(name, lambda: encoder(input_ids=ids).last_hidden_state, work, setting, limits)
 
 

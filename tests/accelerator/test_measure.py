@@ -46,7 +46,7 @@ def test_all_of_it_runs_on_a_cpu_too():
     for phase in ("image encoders", "denoising", "of which keys and values"):
         assert chunk[phase].value > 0
         assert "% of the device's limit" in chunk[phase].note
-    assert chunk["T5 encoder, 16 tokens, once an instruction"].value > 0
+    assert chunk["T5 encoder, 16 tokens, once per instruction"].value > 0
     assert training["mivla_small, throughput"].value > 0
     assert training["mivla_small, share of the limit"].unit == "%"
 

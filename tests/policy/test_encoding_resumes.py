@@ -160,7 +160,9 @@ def test_encoders_of_another_size_are_refused_before_anything_is_written(demonst
     def wide(images):
         return np.zeros((len(images), 49, 1024), dtype=np.float32)
 
-    with pytest.raises(DataError, match=r"expected \(49, 112\) tokens and features a view, got \(49, 1024\)"):
+    with pytest.raises(
+        DataError, match=r"expected \(49, 112\) tokens and features per view, got \(49, 1024\)"
+    ):
         encode(demonstrations, tmp_path / "out", wide)
     assert not (tmp_path / "out").exists()
 

@@ -49,8 +49,13 @@ def test_a_policy_without_a_place_is_refused(spec):
 
 
 def test_a_missing_folder_is_refused_by_its_path(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere/model\.safetensors: expected a file of a policy"):
+    with pytest.raises(DataError, match=r"nowhere: expected a policy's folder or one of \['mivla_small'"):
         load_policy(tmp_path / "nowhere", PIPER)
+
+
+def test_a_folder_without_a_policy_is_refused_by_the_missing_file(tmp_path):
+    with pytest.raises(DataError, match=r"model\.safetensors: expected a file of a policy"):
+        load_policy(tmp_path, PIPER)
 
 
 def test_backends_without_torch_do_not_import_it():

@@ -17,9 +17,10 @@ from mivla_policy.policies import LoadOptions
 
 HORIZON = 16  # steps of a chunk
 RAMP_S = 1.0  # over which the distance to the episode's start is made up
-# Farther away the robot would cross ground that nobody drove over; a gripper may close on nothing, or on something.
-START_TOLERANCE = {"rad": 0.2, "m": 0.1}
-TRACKING_TOLERANCE = {"rad": 0.4, "m": 0.1}
+# Farther away, the robot would move where it never moved in the episode. Grippers may be anywhere: what they close on
+# has another size, or is not there.
+START_TOLERANCE = {"rad": 0.2, "m": 0.02}
+TRACKING_TOLERANCE = {"rad": 0.4, "m": 0.04}
 
 
 def load(where: str, contract: RobotContract, options: LoadOptions) -> ReplayPolicy:
@@ -37,7 +38,8 @@ class ReplayPolicy:
 
     It implements `mivla_drivers.policy.Policy`. It looks through no camera, takes any instruction for "start", and
     ignores a committed prefix and the seed. The robot has to stand near the episode's start, and to stay near what
-    was measured then: an arm that was held up is not thrown after its recording.
+    was measured then: an arm that was held up is not thrown after its recording. One that still stands at the start,
+    since nobody gave it to the policy yet, starts there again.
 
     Args:
         episode: recorded on a robot whose joints mean the same; cameras may differ.
@@ -58,7 +60,7 @@ class ReplayPolicy:
 
     def reset(self, seed: int) -> None:
         """Start over with the next observation; nothing is random."""
-        self._started = -np.inf  # [s, the observations' clock]
+        self._started: float | None = None  # [s, the observations' clock]
         self._offset = np.zeros(self._contract.size)
 
     def infer(self, observation: Observation, committed_prefix: np.ndarray | None = None) -> ActionChunk:
@@ -67,20 +69,32 @@ class ReplayPolicy:
         Raises:
             PolicyError: the robot is not near where it was then; names the joint.
         """
-        if not np.isfinite(self._started):
-            self._require_near(observation.joints, 0.0, START_TOLERANCE, "it starts there by itself")
-            self._offset = observation.joints - self._measured(0.0)
-            self._started = observation.stamp
-        elapsed = observation.stamp - self._started
-        if elapsed < 0:
-            raise PolicyError(
-                f"{self._where}: expected observations in their order, got one {-elapsed:.2f} s early"
-            )
-        self._require_near(observation.joints, elapsed, TRACKING_TOLERANCE, "give the instruction again")
+        elapsed = self._elapsed(observation)
         due = elapsed + self._ahead
         remaining = np.clip(1.0 - due / RAMP_S, 0.0, 1.0)[:, None]
         positions = self._episode.command_at(self._begin + due) + remaining * self._offset
         return ActionChunk(positions, self._ahead, observation.stamp, "policy")
+
+    def _elapsed(self, observation: Observation) -> float:
+        """Seconds of the episode that are played by now; 0 where it starts here."""
+        strayed = ""
+        if self._started is not None:
+            elapsed = observation.stamp - self._started
+            if elapsed < 0:
+                raise PolicyError(
+                    f"{self._where}: expected observations in their order, got one {-elapsed:.2f} s too early"
+                )
+            strayed = self._strayed(observation.joints, elapsed, TRACKING_TOLERANCE)
+            if not strayed:
+                return elapsed
+        away = self._strayed(observation.joints, 0.0, START_TOLERANCE)
+        if away:
+            raise PolicyError(
+                f"{strayed or away}. It starts where the robot is brought to the episode's start"
+            )
+        self._started = observation.stamp
+        self._offset = observation.joints - self._measured(0.0)
+        return 0.0
 
     @property
     def _where(self) -> str:
@@ -94,16 +108,14 @@ class ReplayPolicy:
         """Where the robot was then, (n,)."""
         return self._episode.joints_at(np.array([self._begin + elapsed]))[0]
 
-    def _require_near(
-        self, joints: np.ndarray, elapsed: float, tolerance: Mapping[str, float], remedy: str
-    ) -> None:
-        then = self._measured(elapsed)
-        for joint, unit, now, was in zip(
-            self._contract.joints, self._contract.units, joints, then, strict=True
-        ):
-            if not abs(now - was) <= tolerance[unit]:
-                raise PolicyError(
+    def _strayed(self, joints: np.ndarray, elapsed: float, tolerance: Mapping[str, float]) -> str:
+        """The joint that is not where it was then, in words; empty where all are."""
+        contract, then = self._contract, self._measured(elapsed)
+        for i, (joint, unit) in enumerate(zip(contract.joints, contract.units, strict=True)):
+            allowed = np.inf if contract.is_gripper[i] else tolerance[unit]
+            if not abs(joints[i] - then[i]) <= allowed:  # refuses NaN, too
+                return (
                     f"{self._where}: {elapsed:.1f} s after its start: {joint}: expected within "
-                    f"{tolerance[unit]} {unit} of {was:.3f}, got {now:.3f}. "
-                    f"Move the robot to the episode's start and {remedy}"
+                    f"{allowed} {unit} of {then[i]:.3f}, got {joints[i]:.3f}"
                 )
+        return ""
