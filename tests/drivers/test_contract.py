@@ -106,6 +106,13 @@ class TestWhatItHolds:
     def test_a_folder_is_a_robot_too(self, edited):
         assert load_contract(edited(lambda document: None).parent).robot == "piper"
 
+    def test_a_name_is_a_robot_of_the_packages_whatever_is_in_the_working_directory(
+        self, tmp_path, monkeypatch
+    ):
+        (tmp_path / "piper").mkdir()
+        monkeypatch.chdir(tmp_path)
+        assert load_contract("piper").robot == "piper"
+
     def test_a_given_bus_replaces_the_contracts(self):
         assert load_contract("piper", bus="emulated:test").bus == "emulated:test"
 
@@ -387,6 +394,10 @@ REFUSED = {
     "no rate": (top(control_rate_hz=0), ("control_rate_hz", "above 0", "found 0")),
     "no robot name": (top(robot=""), ("robot", "expected a name", "found ''")),
     "robot name that is no namespace": (top(robot="pi per"), ("robot", "expected a name", "'pi per'")),
+    "tracking error that notices nothing": (
+        top(tracking_error_rad=10.0),
+        ("tracking_error_rad", "expected an angle", "at most 1.5", "found 10.0"),
+    ),
     "no parts": (without("parts"), ("parts", "expected a list of parts", "found nothing")),
     "no backend": (
         without("parts", 0, "backend"),

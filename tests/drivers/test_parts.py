@@ -16,9 +16,9 @@ from mivla_drivers.control.driver_thread import DriverThread
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import ContractError, HardwareError
 from mivla_drivers.kinematics import Kinematics
-from mivla_drivers.robots.make import make_hardware
 from mivla_drivers.robots.parts import PartsHardware
 from mivla_drivers.robots.piper.emulator import Fault
+from mivla_drivers.robots.registry import make_hardware
 from mivla_drivers.transport.bus_lock import BusLock, BusTaken
 
 

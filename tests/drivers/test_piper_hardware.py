@@ -15,10 +15,10 @@ import pytest
 
 from mivla_drivers.contract import load_contract
 from mivla_drivers.errors import ContractError, EmulatorMissing, HardwareError
-from mivla_drivers.robots.make import make_hardware
 from mivla_drivers.robots.piper.emulator import Fault, PiperArm
 from mivla_drivers.robots.piper.hardware import PiperHardware
 from mivla_drivers.robots.plant import KinematicPlant
+from mivla_drivers.robots.registry import make_hardware
 from mivla_drivers.transport import socketcan
 from mivla_drivers.transport.bus_lock import BusLock, BusTaken
 from mivla_drivers.transport.can_hub import CanHub
@@ -217,7 +217,7 @@ def test_a_second_driver_on_the_same_bus_is_refused_and_told_who_has_it(connecte
     program = (
         "import sys\nfrom mivla_drivers.contract import load_contract\n"
         "from mivla_drivers.errors import HardwareError\n"
-        "from mivla_drivers.robots.make import make_hardware\n"
+        "from mivla_drivers.robots.registry import make_hardware\n"
         "try:\n    make_hardware(load_contract('piper', sys.argv[1])).connect()\n"
         "except HardwareError as error:\n    print(error)\n"
     )

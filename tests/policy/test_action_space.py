@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
+from two_pipers import write_folder
 
 from mivla_drivers.contract import load_contract
 from mivla_drivers.errors import ContractError
+from mivla_drivers.kinematics import Kinematics
 from mivla_policy import action_space as space
 
 PIPER, ALOHA = load_contract("piper"), load_contract("aloha_agilex")
@@ -98,9 +102,7 @@ def test_a_pose_and_its_vector_fill_the_same():
 
 
 def test_one_end_effector_for_a_robot_of_two_is_refused():
-    with pytest.raises(
-        ContractError, match=r"aloha_agilex: end_effector\.action_slots: expected 7, found \[62"
-    ):
+    with pytest.raises(ContractError, match=r"aloha_agilex: arms\.pose_slots: expected 7, found \[62"):
         space.to_unified(ALOHA, ALOHA.home, np.eye(4))
 
 
@@ -112,3 +114,28 @@ def test_too_few_joints_are_refused():
 def test_a_vector_that_is_not_unified_is_refused():
     with pytest.raises(ContractError, match=r"expected 76 slots, got shape \(16, 7\)"):
         space.from_unified(PIPER, np.zeros((16, 7)))
+
+
+class TestEndEffectors:
+    def test_of_one_arm_are_its_pose(self):
+        joints = np.stack([PIPER.home, PIPER.home + 0.05])
+        pose = Kinematics(PIPER).forward_batch(joints)
+        np.testing.assert_array_equal(space.EndEffectors(PIPER).vectors(joints), space.pose_vector(pose))
+
+    def test_of_two_arms_are_each_in_its_own_base_left_first(self, tmp_path):
+        two = load_contract(write_folder(tmp_path))
+        joints = two.home.copy()
+        joints[two.arm("left").joint_indices[0]] += 0.3
+        vectors = space.EndEffectors(two).vectors(joints)
+        for part, arm in zip(np.split(vectors, 2), two.arms, strict=True):
+            alone = np.append(joints[arm.joint_indices], joints[arm.gripper_index])
+            expected = space.EndEffectors(PIPER).vectors(alone)
+            np.testing.assert_allclose(part, expected, atol=1e-9)
+        values, mask = space.to_unified(two, joints, end_effectors=vectors)
+        assert mask[48:].all()
+        np.testing.assert_array_equal(values[space.RIGHT_END_EFFECTOR], vectors[7:])
+        np.testing.assert_array_equal(space.from_unified(two, values), joints)
+
+    def test_of_an_arm_without_slots_for_its_pose_are_left_out(self):
+        arm = replace(PIPER.arms[0], pose_slots=np.zeros(0, dtype=int))
+        assert space.EndEffectors(replace(PIPER, arms=(arm,))).vectors(PIPER.home).shape == (0,)

@@ -9,7 +9,6 @@ from dataset_files import write_egodex, write_recording, write_robotwin
 
 from mivla_drivers.contract import load_contract
 from mivla_drivers.errors import ContractError, DataError
-from mivla_drivers.kinematics import Kinematics
 from mivla_drivers.retargeting.benchmark import smooth_motion
 from mivla_policy.action_space import (
     END_EFFECTORS,
@@ -19,6 +18,7 @@ from mivla_policy.action_space import (
     LEFT_HAND,
     RIGHT_HAND,
     ROBOT_JOINTS,
+    EndEffectors,
     to_unified,
 )
 from mivla_policy.data.egodex import read_egodex
@@ -144,7 +144,7 @@ class TestAnnotate:
         assert knuckle == pytest.approx([-0.2, 0.9, -0.3])  # human world: x right, y up, -z forward
 
     def test_a_recording_gets_one_hand(self, tmp_path, piper, arm):
-        both = annotate(read_recording(write_recording(tmp_path), piper, Kinematics(piper)), arm)
+        both = annotate(read_recording(write_recording(tmp_path), piper, EndEffectors(piper)), arm)
         assert both.mask[:, LEFT_HAND].all()
         assert not both.mask[:, RIGHT_HAND].any()
 

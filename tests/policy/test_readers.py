@@ -27,6 +27,7 @@ from mivla_policy.action_space import (
     RIGHT_END_EFFECTOR,
     RIGHT_HAND,
     ROBOT_JOINTS,
+    EndEffectors,
 )
 from mivla_policy.data.egodex import JOINTS, egodex_reader, instruction_of, read_egodex
 from mivla_policy.data.images import JpegImage, VideoFrames, pixels
@@ -285,7 +286,7 @@ class TestEgodex:
 
 class TestRecordings:
     def test_frames_are_at_the_policys_rate_with_what_was_commanded_then(self, tmp_path, piper):
-        read = read_recording(write_recording(tmp_path), piper, Kinematics(piper))
+        read = read_recording(write_recording(tmp_path), piper, EndEffectors(piper))
         assert len(read) == 9  # the first command is due 0.1 s after the first image
         turned = 0.1 * np.arange(1, 10) / piper.policy_rate_hz
         assert read.states[:, 48] == pytest.approx(turned, abs=1e-6)
@@ -294,14 +295,14 @@ class TestRecordings:
 
     def test_the_end_effector_comes_from_the_joints(self, tmp_path, piper):
         kinematics = Kinematics(piper)
-        read = read_recording(write_recording(tmp_path), piper, kinematics)
+        read = read_recording(write_recording(tmp_path), piper, EndEffectors(piper))
         pose = kinematics.forward(read.states[0, LEFT_ARM])
         assert read.states[0, LEFT_END_EFFECTOR][:3] == pytest.approx(pose[:3, 3])
         assert read.mask[0, LEFT_END_EFFECTOR].all()
         assert not read.mask[0, RIGHT_ARM].any()
 
     def test_images_are_rgb(self, tmp_path, piper):
-        read = read_recording(write_recording(tmp_path), piper, Kinematics(piper))
+        read = read_recording(write_recording(tmp_path), piper, EndEffectors(piper))
         for frames in read.images.values():
             assert_red(pixels(frames[0]))
 

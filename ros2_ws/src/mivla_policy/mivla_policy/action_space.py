@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from mivla_drivers.contract import ACTION_DIMENSIONS, RobotContract
 from mivla_drivers.errors import ContractError
+from mivla_drivers.kinematics import Kinematics
 
 HUMAN = slice(0, 48)
 LEFT_HAND, RIGHT_HAND = slice(0, 24), slice(24, 48)
@@ -25,6 +26,26 @@ LEFT_ARM, RIGHT_ARM = slice(48, 55), slice(55, 62)
 END_EFFECTORS = slice(62, 76)
 LEFT_END_EFFECTOR, RIGHT_END_EFFECTOR = slice(62, 69), slice(69, 76)
 FINGERS = ("thumb", "index", "middle", "ring", "little")
+
+
+class EndEffectors:
+    """Where a robot's end effectors are, each in the frame of its own arm's base, computed from its joints."""
+
+    def __init__(self, contract: RobotContract) -> None:
+        """Read the chains of the arms whose poses have slots.
+
+        Raises:
+            ContractError: as `Kinematics`.
+        """
+        self._arms = [Kinematics(contract, arm.side) for arm in contract.arms if len(arm.pose_slots)]
+
+    def vectors(self, joints: np.ndarray) -> np.ndarray:
+        """xyz [m] and quaternion xyzw of every end effector, left first, (..., 7) or (..., 14), at joints (..., n)."""
+        joints = np.asarray(joints, dtype=float)
+        rows = joints.reshape(-1, joints.shape[-1])
+        vectors = [pose_vector(arm.forward_batch(rows)) for arm in self._arms]
+        flat = np.concatenate(vectors, axis=1) if vectors else np.zeros((len(rows), 0))
+        return flat.reshape(*joints.shape[:-1], flat.shape[1])
 
 
 def to_unified(
@@ -61,7 +82,7 @@ def to_unified(
         slots = contract.end_effector_slots
         if end_effectors.shape[-1] != len(slots):
             raise ContractError(
-                f"{contract.robot}: end_effector.action_slots: expected {end_effectors.shape[-1]}, "
+                f"{contract.robot}: arms.pose_slots: expected {end_effectors.shape[-1]}, "
                 f"found {slots.tolist()}"
             )
         values[..., slots] = end_effectors

@@ -21,6 +21,7 @@ from mivla_bringup.commands.values import positive
 from mivla_bringup.run_folder import RunFolderError, dated_folder
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
 
 BLOCKS, ALL_BLOCKS = 2, 16
@@ -40,7 +41,7 @@ SECTIONS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `mivla bench`."""
     add = parser.add_argument
-    add("--robot", default="piper", help="robot's name (%(default)s)")
+    add("--robot", default=DEFAULT_ROBOT, help="robot's name (%(default)s)")
     add("--policy", type=Path, metavar="DIR", help=f"({DEFAULT_POLICY}; random weights where there is none)")
     add("--out", type=Path, metavar="FILE", help=f"results; one that is there is refused ({RUNS}/DATE.json)")
     add("--seconds", type=positive(float), default=20.0, help="how long the bringup is watched (%(default)s)")

@@ -22,6 +22,7 @@ from mivla_bringup.trials.session import TrialError, TrialPlan
 from mivla_drivers import network
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.simulation.task import Task
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_reference
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from mivla_bringup.demos.session import DemonstrationSession
 
 DEFAULTS: dict[str, Any] = {
-    "robot": "piper",
+    "robot": DEFAULT_ROBOT,
     "task": DEFAULT_TASK,
     "episodes": 30,
     "seed": 0,

@@ -15,6 +15,7 @@ from mivla_bringup.trials.metrics import Trial, summarise
 from mivla_bringup.trials.report import table, trial_line
 from mivla_bringup.trials.video import write_video
 from mivla_drivers.contract import RobotContract, load_contract
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.simulation.task import Task
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
 
@@ -25,7 +26,7 @@ RESULTS = ("expert_*.webm", "expert_*.png")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `mivla expert`."""
     add = parser.add_argument
-    add("--robot", default="piper", help="robot's name, or the path of a robot.yaml (%(default)s)")
+    add("--robot", default=DEFAULT_ROBOT, help="robot's name, or the path of a robot.yaml (%(default)s)")
     add("--task", default=DEFAULT_TASK, metavar="NAME", help="task's name or .py file (%(default)s)")
     add(
         "--seed",

@@ -6,11 +6,13 @@ import argparse
 import os
 from pathlib import Path
 
+from mivla_drivers.robots import DEFAULT_ROBOT
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `mivla pretrain`."""
     add = parser.add_argument
-    add("--robot", default="piper", help="robot's name (%(default)s)")
+    add("--robot", default=DEFAULT_ROBOT, help="robot's name (%(default)s)")
     add("--data", type=Path, default=Path("data/pretrain"), help="generated episodes (%(default)s)")
     add("--episodes", type=int, default=267, help="seeds to generate, less those that fail (%(default)s)")
     add("--steps", type=int, default=3000, help="optimiser steps (%(default)s)")

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from mivla_drivers import network
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.ros import operator_endpoint as endpoint
 
 # ROS is imported where it is needed: a call to a driver of this machine goes without, and saves half a second.
@@ -49,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "actions:\n" + "\n".join(f"  {name:9} {what}" for name, what in ACTIONS.items())
     parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help="one of the actions below")
     parser.add_argument("words", nargs="*", metavar="VALUE", help="of source: its name; of say: the sentence")
-    parser.add_argument("--namespace", default="piper", metavar="NAME", help="the robot's (%(default)s)")
+    parser.add_argument(
+        "--namespace", default=DEFAULT_ROBOT, metavar="NAME", help="the robot's (%(default)s)"
+    )
     parser.add_argument(
         "--interface",
         metavar="NAME",

@@ -10,6 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.simulation.tasks import ARM_PRETRAINING, HUMAN_PRETRAINING, task_reference
 
 
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--episodes", type=int, default=240, metavar="N", help="tasks take turns (%(default)s)")
     add("--out", type=Path, metavar="DIR", help="what is there is kept (data/synthetic/WHO)")
-    add("--robot", default="piper", help="the arm's name (%(default)s)")
+    add("--robot", default=DEFAULT_ROBOT, help="the arm's name (%(default)s)")
     add("--horizon", type=int, default=16, help="commands per frame of an arm (%(default)s)")
     add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (%(default)s)")
 

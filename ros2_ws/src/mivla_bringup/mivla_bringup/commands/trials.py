@@ -25,6 +25,7 @@ from mivla_bringup.trials.results import LOG, SUMMARY, TrialResults, refuse_tria
 from mivla_bringup.trials.session import TrialError, TrialPlan, TrialSession
 from mivla_drivers import network
 from mivla_drivers.contract import RobotContract, load_contract
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.simulation.task import Task
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_reference
 from mivla_policy.policies import DEFAULT_BACKEND, require_spec, split_spec
@@ -36,7 +37,7 @@ LOG_LINES_SHOWN = 12
 FEEDBACK_RATE_HZ = "100.0"
 RUNS = Path("build/trials")
 DEFAULTS: dict[str, Any] = {
-    "robot": "piper",
+    "robot": DEFAULT_ROBOT,
     "task": DEFAULT_TASK,
     "trials": 10,
     "seed": 1000,

@@ -18,6 +18,7 @@ from typing import Any
 from mivla_bringup.studies.plan import ALL_SHOTS, SEEN, Scale
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError, MivlaError
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.simulation.demonstration import Demonstrator
 from mivla_drivers.simulation.task import Task
 from mivla_drivers.simulation.tasks import load_task
@@ -30,7 +31,7 @@ from mivla_policy.data.mutual_frames import INDEX, MutualFrames, encode_tracks
 from mivla_policy.model.config import ModelConfig, mivla_small
 from mivla_policy.model.tokenisers import image_tokeniser, language_tokeniser
 
-ROBOT = "piper"
+ROBOT = DEFAULT_ROBOT
 KINDS = {"egodex": "hands", "simulated": "robot"}
 BLOCK = 10  # demonstrations encoded together
 FIRST_SCENE = 3_000_000  # far from the seeds of pre-training

@@ -21,7 +21,7 @@ ENCODING = "utf-8"
 
 
 def load_contract(robot: str | Path, bus: str | None = None) -> RobotContract:
-    """The contract of a robot by name ("piper"), or of a `robot.yaml` file or the folder it is in.
+    """The contract of a robot by name, or of a `robot.yaml` file or the folder it is in.
 
     Where given and not empty, `bus` replaces the contract's: see `RobotContract.with_buses`.
 
@@ -63,7 +63,7 @@ def _contract(
     form = validated(RobotForm, document, where)
     contract = build(form, text, urdf_text if urdf else "", urdf, where, folder)
     for part in contract.parts:
-        options = registry.options_of(part.backend)
+        options = registry.options_of(part.backend, contract.robot, folder)
         if options is not None:
             checked_options(options, part.options, where, part.name)
     return contract
@@ -83,8 +83,10 @@ def _version(document: dict[str, Any], where: str) -> int:
 
 def _file_of(robot: str) -> Path:
     path = Path(robot)
-    if path.suffix != ".yaml":
-        path = path / FILE if path.is_dir() else registry.folder_of(robot) / FILE
+    if robot in registry.names():  # also where a folder of this name is in the working directory
+        path = registry.folder_of(robot) / FILE
+    elif path.suffix != ".yaml":
+        path = path / FILE
     if not path.is_file():
         raise ContractError(
             f"{robot}: expected a robot of {registry.names()}, a robot.yaml or its folder, found no {path}"

@@ -33,6 +33,7 @@ Topic = Annotated[
 ]
 Number = Annotated[float, Field(ge=-1e6, le=1e6, description="a finite number")]
 Positive = Annotated[float, Field(gt=0, le=1e6, description="a number above 0")]
+TrackingError = Annotated[float, Field(gt=0, le=1.5, description="an angle [rad] above 0")]
 Rate = Annotated[float, Field(gt=0, le=10_000, description="a rate [Hz] above 0")]
 Pixels = Annotated[int, Field(gt=0, le=10_000, description="a whole number of pixels above 0")]
 Slot = Annotated[int, Field(ge=0, le=75, description="a slot (whole number) of the unified action space")]
@@ -142,7 +143,7 @@ class RobotForm(Strict):
     cameras: Annotated[list[CameraForm], Field(min_length=1, max_length=20, description="a list of cameras")]
     control_rate_hz: Rate
     policy_rate_hz: Rate
-    tracking_error_rad: Positive | None = None
+    tracking_error_rad: TrackingError | None = None
     modes: Annotated[list[ModeForm], Field(max_length=50, description="a list of modes")] = Field(
         default_factory=list
     )

@@ -16,11 +16,11 @@ from mivla_drivers.contract.schema import (
     CameraForm,
     Identifier,
     JointForm,
-    Positive,
     Rate,
     Slot,
     Strict,
     Text,
+    TrackingError,
 )
 from mivla_drivers.contract.urdf import Urdf
 from mivla_drivers.errors import ContractError
@@ -64,7 +64,7 @@ class HardwareForm1(Strict):
 
     backend: Identifier
     bus: Text
-    tracking_error_rad: Positive | None = None
+    tracking_error_rad: TrackingError | None = None
 
 
 class RobotForm1(Strict):

@@ -13,7 +13,7 @@ from mivla_drivers.control.control_loop import ControlLoop
 from mivla_drivers.control.driver import Driver
 from mivla_drivers.control.driver_report import Diagnostics, StepReport
 from mivla_drivers.errors import CommandRefused
-from mivla_drivers.robots.make import make_hardware
+from mivla_drivers.robots.registry import make_hardware
 
 BRAKING_S = 1.0  # no joint needs longer to stop, so nobody waits longer for it
 Answer = TypeVar("Answer")

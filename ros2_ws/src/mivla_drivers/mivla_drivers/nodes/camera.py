@@ -21,12 +21,13 @@ from mivla_drivers.conversions import diagnostic_message
 from mivla_drivers.errors import ContractError
 from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.ros.camera_publisher import CameraPublisher
 
 DIAGNOSTICS_PERIOD_S = 0.5
 WAIT_S = 0.5
 PARAMETERS = {
-    "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
+    "robot": ParameterSpec(DEFAULT_ROBOT, "a robot's name or the path of a robot.yaml", check=load_contract),
     "camera": ParameterSpec("", "one of the contract's cameras; empty for all of them"),
     "device": ParameterSpec("", "device of `camera`"),
 }

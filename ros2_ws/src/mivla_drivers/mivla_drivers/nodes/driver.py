@@ -37,6 +37,7 @@ from mivla_drivers.conversions import action_chunk, diagnostic_message, joint_st
 from mivla_drivers.errors import CommandRefused, ContractError, EmulatorMissing, HardwareError, MivlaError
 from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.ros.instruction import InstructionKeeper
 from mivla_drivers.ros.joint_state_clock import JointStateClock
 from mivla_drivers.ros.node_endpoint import in_executor, open_endpoint
@@ -51,7 +52,7 @@ EMULATOR_START_S = 15.0  # a simulator that starts beside the driver may take so
 POLL_S = 0.02
 PARAMETERS = {
     "robot": ParameterSpec(
-        "piper", "a robot's name or the path of a robot.yaml", fixed=False, check=load_contract
+        DEFAULT_ROBOT, "a robot's name or the path of a robot.yaml", fixed=False, check=load_contract
     ),
     "bus": ParameterSpec("", "the arm's bus; empty takes the contract's", fixed=False),
     "simulated": ParameterSpec(False, "speak on no bus but an emulated one"),

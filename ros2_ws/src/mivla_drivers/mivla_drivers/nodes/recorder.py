@@ -37,6 +37,7 @@ from mivla_drivers.recording.layout import episode_topics, new_episode_folder, r
 from mivla_drivers.recording.messages import MESSAGES
 from mivla_drivers.recording.session import RecordingSession, state_of
 from mivla_drivers.recording.writer import EpisodeWriter, Outcome
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.ros.node_endpoint import in_executor, open_endpoint
 from mivla_drivers.ros.operator_endpoint import Answer
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, task_label
@@ -45,7 +46,7 @@ SILENCE_S = 1.0
 TICK_S = 0.05
 DIAGNOSTICS_PERIOD_S = 0.5
 PARAMETERS = {
-    "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
+    "robot": ParameterSpec(DEFAULT_ROBOT, "a robot's name or the path of a robot.yaml", check=load_contract),
     "source": ParameterSpec("teleop", "whose commands are kept", choices=tuple(SOURCES[1:])),
     "folder": ParameterSpec(
         "data/recordings", "where episodes go, from the folder that the node was started in", fixed=False

@@ -21,16 +21,15 @@ from mivla_drivers.conversions import compressed_image_message, image_message, t
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.parameters import ParameterSpec, check, declare
 from mivla_drivers.nodes.spin import spin
-from mivla_drivers.robots.piper.emulator import PiperArm
+from mivla_drivers.robots import DEFAULT_ROBOT
+from mivla_drivers.robots.registry import make_emulator
 from mivla_drivers.simulation.real_time import Frame, RealTimeSimulation
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
 from mivla_drivers.simulation.world.renderer import mount_of
-from mivla_drivers.transport.can_hub import CanHub
 
 WORLD_RATE_HZ = 100.0  # how often the world catches up with the clock; physics steps are finer
-EMULATED = "emulated:"
 PARAMETERS = {
-    "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
+    "robot": ParameterSpec(DEFAULT_ROBOT, "a robot's name or the path of a robot.yaml", check=load_contract),
     "bus": ParameterSpec("", "bus of the emulated arm, emulated:NAME; empty takes the contract's"),
     "task": ParameterSpec(DEFAULT_TASK, "a task's name or the path of its .py file", check=load_task),
     "mode": ParameterSpec("easy", "condition of the scene: easy, hard or another of the task's", fixed=False),
@@ -57,21 +56,17 @@ class SimulatorNode(Node):
         self._reset_wanted, self._reset_done = threading.Event(), threading.Event()
         self._reset_error = ""
         self._publish_to(contract)
-        bus = emulated_name(contract.bus)
-        self._hub = CanHub(bus)
-        self._arm = PiperArm(bus, self._simulation.plant, feedback_rate_hz=self._value("feedback_rate_hz"))
+        self._emulator = make_emulator(contract, self._simulation.plant, self._value("feedback_rate_hz"))
         self._loop = ControlLoop(self._step, WORLD_RATE_HZ, self._on_error, name="world")
 
-        self._hub.__enter__()
-        self._arm.start()
+        self._emulator.start()
         self._loop.start()
-        self.get_logger().info(f"the emulated arm is on {contract.bus}")
+        self.get_logger().info(f"the emulated robot is on {contract.bus}")
 
     def close(self) -> None:
         """End the threads; the arm and its bus are gone afterwards."""
         self._loop.stop()
-        self._arm.close()
-        self._hub.__exit__(None, None, None)
+        self._emulator.close()
         self._simulation.close()
 
     def _value(self, name: str) -> Any:
@@ -159,19 +154,6 @@ def _camera_info(camera: CameraConfig, stamp: float, frame_id: str) -> CameraInf
     message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     message.p = [focal, 0.0, centre_x, 0.0, 0.0, focal, centre_y, 0.0, 0.0, 0.0, 1.0, 0.0]
     return message
-
-
-def emulated_name(bus: str) -> str:
-    """NAME of an `emulated:NAME` bus.
-
-    Raises:
-        MivlaError: the bus is a real one; a simulator must not speak on it.
-    """
-    if not bus.startswith(EMULATED):
-        raise MivlaError(
-            f"simulator: bus: expected {EMULATED}NAME, got {bus!r}; start it with bus:=emulated:piper"
-        )
-    return bus[len(EMULATED) :]
 
 
 def main() -> int:

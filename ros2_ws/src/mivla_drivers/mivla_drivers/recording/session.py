@@ -13,7 +13,7 @@ from mivla_drivers.recording.audit import Audit
 from mivla_drivers.recording.container import Received
 from mivla_drivers.recording.writer import EpisodeWriter, Outcome
 
-CAPACITY = 2000  # messages: about 25 s of PiPER, and 90 MB of 640x480 JPEGs, should the disk stall
+CAPACITY = 2000  # messages: about 25 s of one arm, and 90 MB of 640x480 JPEGs, should the disk stall
 
 
 class RecordingSession:

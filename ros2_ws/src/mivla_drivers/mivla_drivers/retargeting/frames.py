@@ -45,7 +45,7 @@ for _array in (ROBOT_FROM_HUMAN, *JOINT_FROM_ANATOMY.values(), MIRROR_HUMAN, MIR
 class GraspAxes:
     """Axes of an end effector: along which it approaches, and along which its fingers open.
 
-    The opening axis points left where the gripper looks forward; PiPER's are the default.
+    The opening axis points left where the gripper looks forward.
     """
 
     approach: Literal["x", "y", "z"] = "z"

@@ -34,7 +34,7 @@ def robot_to_human(
         opening_range: its closed and its wide open value.
         side: whose hand.
         hand: its size; None is the table's.
-        axes: the end effector's; None is PiPER's.
+        axes: the end effector's; None is `GraspAxes()`.
         human_from_robot: R^m, shape (3, 3).
     """
     hand = hand or HandModel()

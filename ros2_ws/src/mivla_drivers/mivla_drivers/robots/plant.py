@@ -57,7 +57,7 @@ class KinematicPlant:
         Args:
             home: start position, shape (n,).
             velocity_limit: largest speed [rad/s or m/s], one number or shape (n,).
-            rest: where limp joints end [rad or m], shape (n,); zeros, PiPER's folded pose, where not given.
+            rest: where limp joints end [rad or m], shape (n,); zeros where not given.
             fall_speed: speed of a limp joint [rad/s or m/s].
         """
         self._position = np.array(home, dtype=float)
@@ -99,3 +99,45 @@ class KinematicPlant:
             moved = np.minimum(np.maximum(goal - self._position, -step), step)
             self._position = self._position + moved
             self._velocity = moved / dt if dt > 0 else np.zeros_like(moved)
+
+
+class SharedPlant:
+    """One plant that the emulators of several parts move, each its own joints.
+
+    Joints of a part that has not spoken yet are not enabled.
+    """
+
+    def __init__(self, plant: Plant) -> None:
+        """`plant` has all joints, shape (n,)."""
+        self.plant = plant
+        self._target = plant.state().position.copy()
+        self._enabled = np.zeros(self._target.shape, dtype=bool)
+        self._lock = threading.Lock()
+
+    def of_joints(self, indices: np.ndarray) -> Plant:
+        """The plant of the joints at `indices` (k,); the whole one where they are all, in their order."""
+        if np.array_equal(indices, np.arange(len(self._target))):
+            return self.plant
+        return _PartOfPlant(self, indices)
+
+    def drive(self, indices: np.ndarray, target: np.ndarray, enabled: np.ndarray) -> None:
+        """As `Plant.drive`, for the joints at `indices`."""
+        with self._lock:
+            self._target[indices], self._enabled[indices] = target, enabled
+            self.plant.drive(self._target.copy(), self._enabled.copy())
+
+
+class _PartOfPlant:
+    """The joints of one part of a shared plant."""
+
+    def __init__(self, shared: SharedPlant, indices: np.ndarray) -> None:
+        self._shared, self._indices = shared, indices
+
+    def state(self) -> PlantState:
+        """Positions, velocities and efforts as they are now, each of shape (k,)."""
+        whole, at = self._shared.plant.state(), self._indices
+        return PlantState(whole.position[at], whole.velocity[at], whole.effort[at])
+
+    def drive(self, target: np.ndarray, enabled: np.ndarray) -> None:
+        """Let motors follow `target` (k,) [rad or m]; joints that are not `enabled` (k,) bool fall limp."""
+        self._shared.drive(self._indices, target, enabled)

@@ -11,8 +11,8 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract, Side
 from mivla_drivers.errors import MivlaError
-from mivla_drivers.kinematic_chain import base_pose
 from mivla_drivers.kinematics import Kinematics
+from mivla_drivers.kinematics.chain import base_pose
 from mivla_drivers.simulation.grasping import Waypoint
 from mivla_drivers.simulation.world.base_scene import AnyScene
 

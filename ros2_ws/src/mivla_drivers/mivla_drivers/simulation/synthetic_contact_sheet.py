@@ -13,6 +13,7 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.simulation.demonstration import Demonstrator
 from mivla_drivers.simulation.human.performance import perform
 from mivla_drivers.simulation.human.scene import sample_hand_scene, tabletop_task
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Draw the picture into a file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("picture", type=Path, help="PNG file to write")
-    parser.add_argument("--robot", default="piper", help="name or robot.yaml (%(default)s)")
+    parser.add_argument("--robot", default=DEFAULT_ROBOT, help="name or robot.yaml (%(default)s)")
     parser.add_argument("--seed", type=int, default=3, help="of the first row's scenes (%(default)s)")
     chosen = parser.parse_args(arguments)
     sheet = contact_sheet(load_contract(chosen.robot), chosen.seed)

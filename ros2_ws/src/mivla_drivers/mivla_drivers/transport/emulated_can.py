@@ -71,7 +71,7 @@ class EmulatedCanBus(can.BusABC):
 
         Raises:
             HardwareError: no hub of that name runs, or it has switched the bus off. It is no can.CanError,
-                since piper_sdk swallows those while opening, and then reads from a bus that is not there.
+                since an SDK may swallow those while opening, and then read from a bus that is not there.
         """
         if receive_own_messages:
             raise ValueError(f"emulated bus {channel}: expected receive_own_messages=False, got True")
@@ -143,7 +143,7 @@ class EmulatedCanBus(can.BusABC):
                 self._reader.poll(None if timeout is None else max(0, math.ceil(timeout * 1000)))
             packet = self._packet()
         except can.CanOperationError:
-            # piper_sdk's read thread tries again at once, forever; without this pause it would eat a core.
+            # An SDK's read thread may try again at once, forever; without this pause it would eat a core.
             self._closed.wait(_CLOSED_PAUSE_S if timeout is None else min(timeout, _CLOSED_PAUSE_S))
             raise
         self._stamp = time.time()
@@ -192,7 +192,7 @@ class EmulatedCanBus(can.BusABC):
             raise HardwareError(
                 f"{self.channel_info}: expected a hub that listens on {path}, got {error}. "
                 "Start the simulator first, with the same bus name, user and XDG_RUNTIME_DIR: "
-                "mivla launch piper.launch.yaml sim:=true"
+                "mivla launch ROBOT.launch.yaml sim:=true"
             ) from error
         if answer != BUS_ON:
             connection.close()

@@ -18,6 +18,7 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_policy.action_space import ACTION_DIMENSIONS
 from mivla_policy.data.egodex import egodex_reader
 from mivla_policy.data.imitation import IMITATION_VERSION
@@ -43,7 +44,7 @@ class Demonstrations:
 
     kind: str
     folder: Path
-    robot: str = "piper"
+    robot: str = DEFAULT_ROBOT
     height: int | None = None
 
     def __post_init__(self) -> None:

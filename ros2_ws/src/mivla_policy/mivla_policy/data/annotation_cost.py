@@ -15,6 +15,7 @@ from mivla_drivers.retargeting.benchmark import RATE_HZ, smooth_motion
 from mivla_drivers.retargeting.frames import SIDES, Side
 from mivla_drivers.retargeting.hand import HandMotion
 from mivla_drivers.retargeting.robot_to_human import robot_to_human
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_policy.action_space import LEFT_ARM, RIGHT_ARM
 from mivla_policy.data.annotate import annotate_file
 from mivla_policy.data.annotation import Annotation, Demonstrations, write_shard
@@ -76,7 +77,7 @@ def cost_of_files(demonstrations: Demonstrations, files: int = FILES) -> Cost:
     return Cost(frames, seconds, size, f"{len(done)} files of {demonstrations.folder}")
 
 
-def cost_of_motion(robot: str = "piper", frames: int = FRAMES) -> Cost:
+def cost_of_motion(robot: str = DEFAULT_ROBOT, frames: int = FRAMES) -> Cost:
     """Cost measured on two hands that do what the arm itself did at random; reading files is not in it."""
     contract = load_contract(robot)
     arm = ImitatingArm(contract)

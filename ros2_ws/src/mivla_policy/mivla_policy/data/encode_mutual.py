@@ -19,6 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_policy.data.annotation import KINDS, Demonstrations, annotated
 from mivla_policy.data.mutual_frames import encode_tracks
 from mivla_policy.data.sample import Track
@@ -82,7 +83,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     add("--vision-join", choices=VISION_JOINS, help="of mivla_base's two image encoders (tokens)")
     add("--views", nargs="+", metavar="VIEW", help="cameras of the model, in order (the model's own)")
     add("--weights", type=Path, help="policy folder whose encoders/ holds mivla_base's encoders")
-    add("--robot", default="piper", help="(%(default)s)")
+    add("--robot", default=DEFAULT_ROBOT, help="(%(default)s)")
     add("--every", type=int, default=1, help="keep every so many frames (%(default)s)")
     add("--threads", type=int, default=1, help="of the image tokeniser (%(default)s)")
     return parser

@@ -12,8 +12,7 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.errors import DataError
-from mivla_drivers.kinematics import Kinematics
-from mivla_policy.action_space import to_unified
+from mivla_policy.action_space import EndEffectors, to_unified
 from mivla_policy.model.tokenisers import ImageTokeniser
 
 BATCH = 64
@@ -115,16 +114,18 @@ def encode_episodes(
         DataError: an image does not decode, or there is no episode.
     """
     views = views or [camera.view for camera in contract.cameras]
-    kinematics = Kinematics(contract)
+    end_effectors = EndEffectors(contract)
     tokens, states, actions, numbers = [], [], [], []
     instructions: dict[str, int] = {}
     mask = np.zeros(76, dtype=bool)
     for episode in episodes:
         tokens.append(_encode_images(episode, views, tokeniser))
-        state, mask = to_unified(contract, episode.joints, kinematics.forward_batch(episode.joints))
+        state, mask = to_unified(
+            contract, episode.joints, end_effectors=end_effectors.vectors(episode.joints)
+        )
         steps, horizon, size = episode.commands.shape
         flat = episode.commands.reshape(-1, size)
-        unified, _ = to_unified(contract, flat, kinematics.forward_batch(flat))
+        unified, _ = to_unified(contract, flat, end_effectors=end_effectors.vectors(flat))
         states.append(state)
         actions.append(unified.reshape(steps, horizon, -1))
         numbers += [instructions.setdefault(episode.instruction, len(instructions))] * steps

@@ -34,7 +34,7 @@ from mivla_policy.data.sample import Track
 IMITATION_VERSION = 2
 """Raise it where the same demonstration is imitated differently than before: annotations are then made again."""
 
-JUMP_RAD = 0.5  # between two frames of a video; at 30 frames per second five times PiPER's top speed
+JUMP_RAD = 0.5  # between two frames of a video; at 30 frames per second five times an arm's 3 rad/s
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def human_actions(
         values: unified robot actions, shape (..., 76); a side counts where pose and gripper are valid.
         mask: their valid slots, shape (..., 76) or (76,) bool.
         opening_range: gripper closed and wide open [m].
-        axes: the end effectors'; None is PiPER's.
+        axes: the end effectors'; None is `GraspAxes()`.
         hand: whose; None is the table's.
 
     Returns:

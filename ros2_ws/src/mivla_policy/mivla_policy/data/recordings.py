@@ -9,10 +9,9 @@ import numpy as np
 
 from mivla_drivers.contract import CameraConfig, RobotContract, require_same_contract
 from mivla_drivers.errors import DataError
-from mivla_drivers.kinematics import Kinematics
 from mivla_drivers.recording.episode import Episode
 from mivla_drivers.recording.reader import read_demonstration
-from mivla_policy.action_space import to_unified
+from mivla_policy.action_space import EndEffectors, to_unified
 from mivla_policy.data.images import JpegImage
 from mivla_policy.data.sample import Track
 from mivla_policy.data.track_reader import TrackReader
@@ -27,11 +26,11 @@ def recordings_reader(folder: Path, contract: RobotContract) -> TrackReader:
         DataError: there is no episode.
     """
     paths = sorted(path.parent for path in Path(folder).glob("**/episode.json"))
-    read = partial(read_recording, contract=contract, kinematics=Kinematics(contract))
+    read = partial(read_recording, contract=contract, end_effectors=EndEffectors(contract))
     return TrackReader(f"recordings {folder}", paths, read)
 
 
-def read_recording(folder: Path, contract: RobotContract, kinematics: Kinematics) -> Track:
+def read_recording(folder: Path, contract: RobotContract, end_effectors: EndEffectors) -> Track:
     """One episode as the contract's cameras saw it; everything is paired by stamps.
 
     Frames start at an image of the first camera and follow each other at the policy's rate. A frame's state is
@@ -46,8 +45,8 @@ def read_recording(folder: Path, contract: RobotContract, kinematics: Kinematics
     require_same_contract(contract, episode.contract, where=str(folder), views=views)
     times = _frame_times(episode, contract)
     joints, commands = episode.joints_at(times), episode.command_at(times)
-    states, mask = _unified(contract, kinematics, joints)
-    targets, _ = _unified(contract, kinematics, commands)
+    states, mask = _unified(contract, end_effectors, joints)
+    targets, _ = _unified(contract, end_effectors, commands)
     return Track(
         source=f"recording {folder}",
         instruction=episode.instruction,
@@ -75,9 +74,9 @@ def _frame_times(episode: Episode, contract: RobotContract) -> np.ndarray:
 
 
 def _unified(
-    contract: RobotContract, kinematics: Kinematics, joints: np.ndarray
+    contract: RobotContract, end_effectors: EndEffectors, joints: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    return to_unified(contract, joints, kinematics.forward_batch(joints))
+    return to_unified(contract, joints, end_effectors=end_effectors.vectors(joints))
 
 
 def _images(episode: Episode, camera: CameraConfig, times: np.ndarray) -> list[JpegImage]:

@@ -12,10 +12,9 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError
-from mivla_drivers.kinematics import Kinematics
 from mivla_drivers.simulation.demonstration import Demonstrator
 from mivla_drivers.simulation.tasks import ARM_PRETRAINING, load_task, task_label
-from mivla_policy.action_space import to_unified
+from mivla_policy.action_space import EndEffectors, to_unified
 from mivla_policy.data import generate as episode_files
 from mivla_policy.data.encoded import EpisodeFrames
 from mivla_policy.data.images import JpegImage
@@ -78,11 +77,11 @@ def tasks_reader(folder: Path, contract: RobotContract) -> TrackReader:
     Raises:
         DataError: there is none.
     """
-    read = partial(read_episode, contract=contract, kinematics=Kinematics(contract))
+    read = partial(read_episode, contract=contract, end_effectors=EndEffectors(contract))
     return TrackReader(f"simulated tasks {folder}", _paths(folder), read)
 
 
-def read_episode(path: Path, contract: RobotContract, kinematics: Kinematics) -> Track:
+def read_episode(path: Path, contract: RobotContract, end_effectors: EndEffectors) -> Track:
     """One episode at the policy's rate; a frame's target is what was commanded for that moment.
 
     Raises:
@@ -92,8 +91,8 @@ def read_episode(path: Path, contract: RobotContract, kinematics: Kinematics) ->
     episode = _load(path)
     # commands[i, 0] is due one step after frame i; nothing was commanded before the first.
     commanded = np.concatenate([episode.joints[:1], episode.commands[:-1, 0]])
-    states, mask = to_unified(contract, episode.joints, kinematics.forward_batch(episode.joints))
-    targets, _ = to_unified(contract, commanded, kinematics.forward_batch(commanded))
+    states, mask = to_unified(contract, episode.joints, end_effectors=end_effectors.vectors(episode.joints))
+    targets, _ = to_unified(contract, commanded, end_effectors=end_effectors.vectors(commanded))
     return Track(
         source=f"simulated {path}",
         instruction=episode.instruction,

@@ -25,6 +25,7 @@ from mivla_drivers.conversions import (
 from mivla_drivers.errors import DataError, MivlaError
 from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_policy.planner import Planner
 from mivla_policy.policies import LoadOptions, load_policy, require_spec
 from mivla_policy.shipped_models import DEFAULT_POLICY
@@ -49,7 +50,7 @@ def _require_device(device: str) -> None:
 
 
 PARAMETERS = {
-    "robot": ParameterSpec("piper", "a robot's name or the path of a robot.yaml", check=load_contract),
+    "robot": ParameterSpec(DEFAULT_ROBOT, "a robot's name or the path of a robot.yaml", check=load_contract),
     "model": ParameterSpec(
         DEFAULT_POLICY, "a policy's folder, the name of a shipped one, or BACKEND:WHERE", check=require_spec
     ),

@@ -13,10 +13,9 @@ from torch import Tensor
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import ContractError, DataError
-from mivla_drivers.kinematics import Kinematics
 from mivla_drivers.observation import Observation
 from mivla_drivers.policy import PolicyError
-from mivla_policy.action_space import from_unified, to_unified
+from mivla_policy.action_space import EndEffectors, from_unified, to_unified
 from mivla_policy.checkpoint import load_policy_folder
 from mivla_policy.model.cuda_graph import CudaGraph
 from mivla_policy.model.mivla import Batch, Mivla
@@ -69,7 +68,7 @@ class MivlaPolicy:
         self._tokenise_images, self._tokenise_language = images, language
         self._instruction: tuple[str, Tensor] | None = None
         self._sample_graph = CudaGraph(self._sample)
-        self._kinematics = None if contract.observes_end_effectors else Kinematics(contract)
+        self._end_effectors = None if contract.observes_end_effectors else EndEffectors(contract)
         _, known = self._unified(contract.home, np.zeros(len(contract.end_effector_slots)))
         self._mask = torch.from_numpy(known).to(self._device)
         self.reset(seed)
@@ -138,7 +137,7 @@ class MivlaPolicy:
                 f"observation: joints: expected {self.contract.size} finite numbers for "
                 f"{list(self.contract.joints)}, got {joints.tolist()}"
             )
-        if self._kinematics is None:
+        if self._end_effectors is None:
             self._check_end_effectors(observation.end_effectors)
 
     def _check_end_effectors(self, found: np.ndarray | None) -> None:
@@ -173,9 +172,8 @@ class MivlaPolicy:
 
     def _unified(self, joints: np.ndarray, observed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """The robot's state as in training: joints and the end effectors' poses, (76,), and their mask."""
-        if self._kinematics is None:
-            return to_unified(self.contract, joints, end_effectors=observed)
-        return to_unified(self.contract, joints, self._kinematics.forward(joints))
+        poses = observed if self._end_effectors is None else self._end_effectors.vectors(joints)
+        return to_unified(self.contract, joints, end_effectors=poses)
 
     def _language(self, instruction: str) -> Tensor:
         """Tokens of an instruction, (1, L, C), computed when it changes."""

@@ -27,6 +27,7 @@ from tqdm import trange
 
 from mivla_drivers.contract import load_contract
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_policy.checkpoint import load_policy_folder, save_policy
 from mivla_policy.data.mutual_frames import MutualFrames, require_slots, statistics_of
 from mivla_policy.model.config import with_decoder
@@ -51,7 +52,7 @@ def pretrain(
     out: Path,
     processes: Processes | None = None,
     sharding: str = "ddp",
-    robot: str = "piper",
+    robot: str = DEFAULT_ROBOT,
     base: Path | None = None,
     encoders: Path | None = None,
 ) -> sharded.Progress:
@@ -160,7 +161,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     add("--frames", type=Path, required=True, help="encoded frames")
     add("--out", type=Path, required=True, help="the policy's folder")
     add("--steps", type=int, required=True, help="optimiser steps")
-    add("--robot", default="piper", help="contract the policy's folder gets (%(default)s)")
+    add("--robot", default=DEFAULT_ROBOT, help="contract the policy's folder gets (%(default)s)")
     add("--base", type=Path, help="policy folder whose weights to start from (fresh ones)")
     add("--weights", type=Path, help="policy folder whose encoders/ the result gets, for mivla_base (--base)")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="(%(default)s)")

@@ -8,12 +8,14 @@ from enum import Enum
 
 import can
 
+from mivla_drivers.contract import PartConfig, RobotContract
 from mivla_drivers.control.control_loop import ControlLoop
 from mivla_drivers.errors import HardwareError
+from mivla_drivers.robots.emulator import emulated_name
 from mivla_drivers.robots.piper import protocol
 from mivla_drivers.robots.piper.firmware import JOINTS, PiperFirmware
 from mivla_drivers.robots.plant import KinematicPlant, Plant
-from mivla_drivers.transport.can_hub import FRAME
+from mivla_drivers.transport.can_hub import FRAME, CanHub
 from mivla_drivers.transport.emulated_can import EmulatedCanBus
 
 LOWEST_COMMAND_RATE_HZ, COMMAND_RATE_HZ = 100.0, 200.0  # how often commands are read and motors are told
@@ -37,6 +39,45 @@ class Fault(Enum):
     COLLISION = protocol.COLLISION
     DRIVER_ERROR = protocol.DRIVER_ERROR
     MOTOR_STALLED = protocol.MOTOR_STALLED
+
+
+def make_emulator(
+    contract: RobotContract, part: PartConfig, plant: Plant, feedback_rate_hz: float
+) -> EmulatedPiper:
+    """The PiPER that is `part` of a robot, on an emulated bus of its own.
+
+    Raises:
+        ContractError: the part's bus is a real one.
+        HardwareError: its name cannot be a bus's, or the feedback rate is not above zero.
+    """
+    return EmulatedPiper(emulated_name(part), plant, feedback_rate_hz)
+
+
+class EmulatedPiper:
+    """An emulated arm together with the bus that it is alone on."""
+
+    def __init__(self, bus_name: str, plant: Plant, feedback_rate_hz: float) -> None:
+        """As `PiperArm`; `start` opens the bus."""
+        self._hub = CanHub(bus_name)
+        self.arm = PiperArm(bus_name, plant, feedback_rate_hz=feedback_rate_hz)
+
+    def start(self) -> None:
+        """Open the bus and bring the arm on it.
+
+        Raises:
+            HardwareError: another hub of this name runs.
+        """
+        self._hub.start()
+        try:
+            self.arm.start()
+        except HardwareError:
+            self._hub.close()
+            raise
+
+    def close(self) -> None:
+        """End the arm, then its bus."""
+        self.arm.close()
+        self._hub.close()
 
 
 class PiperArm:

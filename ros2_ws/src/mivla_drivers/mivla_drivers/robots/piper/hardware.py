@@ -61,6 +61,11 @@ DRIVE_FAULTS = {
 }
 
 
+def make_hardware(contract: RobotContract, part: PartConfig) -> PiperHardware:
+    """The PiPER that is `part` of a robot; raises as `PiperHardware`."""
+    return PiperHardware(contract, part)
+
+
 class PiperHardware:
     """One PiPER arm with its gripper: `Hardware` over CAN, real or emulated."""
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract, Side
 from mivla_drivers.errors import ContractError
-from mivla_drivers.kinematic_chain import read_chain
-from mivla_drivers.pose_search import Arrivals, PoseSearch, goals_of
+from mivla_drivers.kinematics.chain import read_chain
+from mivla_drivers.kinematics.ik_solver import IkCandidates, IkSolver, goals_of
 
 NEAR = 0.5  # weighed error below which `start` alone is followed, so that a smooth path has a smooth answer
 NEAR_STEPS = 8
@@ -64,11 +64,11 @@ class Kinematics:
         self.chain = self._chain.joints
         limits, home = contract.limits, contract.home
         self._home = home[self.chain]
-        self._search = PoseSearch(self._chain, limits.lower[self.chain], limits.upper[self.chain], self._home)
+        self._solver = IkSolver(self._chain, limits.lower[self.chain], limits.upper[self.chain], self._home)
 
     def close(self) -> None:
-        """Free the remembered starts; `inverse` builds them again if it is asked after all."""
-        self._search.forget()
+        """Free the seed poses; `inverse` samples them again where it needs them."""
+        self._solver.release()
 
     def forward(self, joints: np.ndarray) -> np.ndarray:
         """T_base_end_effector, shape (4, 4), at `joints` (n,) in contract order [rad or m]."""
@@ -81,8 +81,8 @@ class Kinematics:
     def inverse(self, pose: np.ndarray, start: np.ndarray) -> IkResult:
         """Joints that bring the end effector to `pose`, within the joint limits.
 
-        A near pose is followed from `start` with the least motion. A far one is searched from `start`, home
-        and the remembered poses nearest to it, all at once, and of several answers the one nearest to
+        A near pose is followed from `start` with the least motion. A far one is solved from `start`, home
+        and the seed poses nearest to it, all at once, and of several answers the one nearest to
         `start` is taken. Where the pose leaves the arm free, home pulls.
 
         Args:
@@ -92,9 +92,9 @@ class Kinematics:
         pose, start = np.asarray(pose, dtype=float), np.asarray(start, dtype=float)
         here = start[self.chain]
         goal = goals_of(pose)
-        found = self._search.descend(goal, here[None], NEAR_STEPS, give_up_beyond=NEAR, smooth=True)
+        found = self._solver.solve(goal, here[None], NEAR_STEPS, give_up_beyond=NEAR, smooth=True)
         if not found.converged.any():
-            found = self._search_far(pose, goal, here)
+            found = self._solve_far(pose, goal, here)
         return _result(found, found.best(here), start, self.chain)
 
     def inverse_batch(self, poses: np.ndarray, start: np.ndarray) -> list[IkResult]:
@@ -119,13 +119,13 @@ class Kinematics:
             path.append(found or self.inverse(pose, path[-1].joints))
         return path
 
-    def _search_far(self, pose: np.ndarray, goal: np.ndarray, here: np.ndarray) -> Arrivals:
-        near = self._search.remembered(pose, goal, NEIGHBOURS)
-        found = self._search.descend(goal, np.concatenate([here[None], self._home[None], near]), FAR_STEPS)
+    def _solve_far(self, pose: np.ndarray, goal: np.ndarray, here: np.ndarray) -> IkCandidates:
+        near = self._solver.seeds(pose, goal, NEIGHBOURS)
+        found = self._solver.solve(goal, np.concatenate([here[None], self._home[None], near]), FAR_STEPS)
         if found.converged.any():
             return found
-        more = self._search.remembered(pose, goal, LAST_RESORT)[NEIGHBOURS:]
-        return found.joined(self._search.descend(goal, more, FAR_STEPS))
+        more = self._solver.seeds(pose, goal, LAST_RESORT)[NEIGHBOURS:]
+        return found.joined(self._solver.solve(goal, more, FAR_STEPS))
 
     def _between(
         self, poses: np.ndarray, keys: np.ndarray, results: list[IkResult | None], start: np.ndarray
@@ -140,14 +140,14 @@ class Kinematics:
         if not len(times):
             return []
         line = np.stack([np.interp(times, keys, column) for column in q.T], axis=1)
-        found = self._search.descend(goals_of(poses[times]), line, NEAR_STEPS, wait_for_all=True, smooth=True)
+        found = self._solver.solve(goals_of(poses[times]), line, NEAR_STEPS, wait_for_all=True, smooth=True)
         good = found.converged & (np.abs(found.q - line).max(axis=1) < STRAIGHT_RAD)
         return [
             (int(times[row]), _result(found, int(row), start, self.chain)) for row in np.flatnonzero(good)
         ]
 
 
-def _result(found: Arrivals, row: int, start: np.ndarray, chain: np.ndarray) -> IkResult:
+def _result(found: IkCandidates, row: int, start: np.ndarray, chain: np.ndarray) -> IkResult:
     joints = start.copy()
     joints[chain] = found.q[row]
     return IkResult(joints, float(found.metres[row]), float(found.radians[row]), bool(found.converged[row]))

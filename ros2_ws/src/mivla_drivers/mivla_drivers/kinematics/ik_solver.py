@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from mivla_drivers.kinematic_chain import KinematicChain
+from mivla_drivers.kinematics.chain import KinematicChain
 
 POSITION_TOLERANCE_M = 1e-4
 ROTATION_TOLERANCE_RAD = 1e-3
@@ -16,12 +16,12 @@ MAX_STEP = 0.6  # [rad or m] a joint; the linear model is not to be trusted furt
 DAMPING = 1e-2  # times the squared error: calm far away, Newton's speed near the goal
 REST_WEIGHT = 1e-6  # far below the tolerance, yet it decides where the pose leaves the arm free
 REDUNDANT_PULL = 0.05  # of the way home a step on a path, for arms of more joints than a pose has freedoms
-REMEMBERED_POSES = 16384
-REMEMBERED_DAMPING = 1e-2
+SEED_POSES = 16384
+SEED_DAMPING = 1e-2
 
 
-class Arrivals(NamedTuple):
-    """Where B descents stand: joints (B, m), weighed error (B, 6), its size, what is left, who arrived."""
+class IkCandidates(NamedTuple):
+    """State of B solutions: joints (B, m), weighted error (B, 6), its size, errors left, which have converged."""
 
     q: np.ndarray
     error: np.ndarray
@@ -31,17 +31,17 @@ class Arrivals(NamedTuple):
     converged: np.ndarray
 
     def best(self, here: np.ndarray) -> int:
-        """Row nearest to `here` (m,) of those that arrived, else the row with the smallest error left."""
+        """Row nearest to `here` (m,) of those that converged, else the row with the smallest error left."""
         if self.converged.any():
             return int(np.where(self.converged, np.abs(self.q - here).sum(axis=1), np.inf).argmin())
         return int(self.size.argmin())
 
-    def joined(self, other: Arrivals) -> Arrivals:
-        """Both searches' rows."""
-        return Arrivals(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
+    def joined(self, other: IkCandidates) -> IkCandidates:
+        """The rows of both."""
+        return IkCandidates(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
 
 
-class _Memory(NamedTuple):
+class _Seeds(NamedTuple):
     """Random joints (N, m), poses they reach (N, 4, 4), what turns an error there into a step (N, m, 6)."""
 
     q: np.ndarray
@@ -50,37 +50,35 @@ class _Memory(NamedTuple):
     tree: cKDTree
 
 
-class PoseSearch:
-    """Brings one chain to wanted poses, and remembers random poses to begin from with their first step."""
+class IkSolver:
+    """Solves one chain for wanted poses, from random seed poses kept with their first step."""
 
     def __init__(self, chain: KinematicChain, lower: np.ndarray, upper: np.ndarray, home: np.ndarray) -> None:
         self._chain, self._lower, self._upper, self._home = chain, lower, upper, home
         self._identity = np.eye(len(home))
         self._pull_on_paths = REDUNDANT_PULL if len(home) > 6 else 0.0
-        self._memory: _Memory | None = self._remember()
+        self._seeds: _Seeds | None = self._sample_seeds()
 
-    def forget(self) -> None:
-        """Free the remembered poses; the next search that needs them builds them again."""
-        self._memory = None
+    def release(self) -> None:
+        """Free the seed poses; the next solution that needs them samples them again."""
+        self._seeds = None
 
-    def remembered(self, pose: np.ndarray, goal: np.ndarray, count: int) -> np.ndarray:
-        """Joints (count, m) of the remembered poses nearest to `pose` (4, 4), one step on to its `goal`."""
-        memory = self._memory = self._memory or self._remember()
-        rows = memory.tree.query(_features(pose), count)[1]
-        q = memory.q[rows]
-        error = _compare(goal, memory.reached[rows], q).error
-        return self._within_limits(q, (memory.first_step[rows] @ error[..., None])[..., 0])
+    def seeds(self, pose: np.ndarray, goal: np.ndarray, count: int) -> np.ndarray:
+        """Joints (count, m) of the seed poses nearest to `pose` (4, 4), one step on to its `goal`."""
+        seeds = self._seeds = self._seeds or self._sample_seeds()
+        rows = seeds.tree.query(_features(pose), count)[1]
+        q = seeds.q[rows]
+        error = _compare(goal, seeds.reached[rows], q).error
+        return self._within_limits(q, (seeds.first_step[rows] @ error[..., None])[..., 0])
 
-    def _remember(self) -> _Memory:
-        q = np.random.default_rng(0).uniform(
-            self._lower, self._upper, size=(REMEMBERED_POSES, len(self._home))
-        )
+    def _sample_seeds(self) -> _Seeds:
+        q = np.random.default_rng(0).uniform(self._lower, self._upper, size=(SEED_POSES, len(self._home)))
         frames, reached = self._chain.frames(q)
         jacobian = self._chain.jacobian(frames, reached) * WEIGHTS[:, None]
-        gram = jacobian @ jacobian.swapaxes(1, 2) + REMEMBERED_DAMPING * np.eye(6)
-        return _Memory(q, reached, jacobian.swapaxes(1, 2) @ np.linalg.inv(gram), cKDTree(_features(reached)))
+        gram = jacobian @ jacobian.swapaxes(1, 2) + SEED_DAMPING * np.eye(6)
+        return _Seeds(q, reached, jacobian.swapaxes(1, 2) @ np.linalg.inv(gram), cKDTree(_features(reached)))
 
-    def descend(
+    def solve(
         self,
         goals: np.ndarray,
         q: np.ndarray,
@@ -88,12 +86,12 @@ class PoseSearch:
         give_up_beyond: float = np.inf,
         wait_for_all: bool = False,
         smooth: bool = False,
-    ) -> Arrivals:
-        """Damped least squares from each of `q` (B, m), until one arrives or, with `wait_for_all`, all do.
+    ) -> IkCandidates:
+        """Damped least squares from each of `q` (B, m), until one converges or, with `wait_for_all`, all do.
 
         `goals` is (16, 7) for all rows or (B, 16, 7), from `goals_of`. Nothing is tried where the first row's
         weighed error is beyond `give_up_beyond`. `smooth` is for a pose of a path: it moves the joints
-        least instead of towards home, and takes one more step on arrival, since near a singular pose the
+        least instead of towards home, and takes one more step once converged, since near a singular pose the
         tolerance leaves joints room in which a path should not wander.
         """
         q = np.minimum(np.maximum(q, self._lower), self._upper)
@@ -114,7 +112,7 @@ class PoseSearch:
             found = _compare(goals, reached, q)
         return found
 
-    def _improved(self, found: Arrivals, jacobian: np.ndarray, pull: float) -> np.ndarray:
+    def _improved(self, found: IkCandidates, jacobian: np.ndarray, pull: float) -> np.ndarray:
         """One step of each row; joints pushed against a limit drop out and leave the work to the others."""
         q = found.q
         jacobian *= WEIGHTS[:, None]
@@ -152,7 +150,7 @@ def _difference() -> np.ndarray:
     return table.reshape(16, 112)
 
 
-def _compare(goals: np.ndarray, reached: np.ndarray, q: np.ndarray) -> Arrivals:
+def _compare(goals: np.ndarray, reached: np.ndarray, q: np.ndarray) -> IkCandidates:
     """What is left from the poses `reached` (B, 4, 4), at joints `q`, to `goals` (16, 7) or (B, 16, 7)."""
     reached = reached.reshape(-1, 16)
     left = reached @ goals if goals.ndim == 2 else (reached[:, None] @ goals)[:, 0]
@@ -162,7 +160,7 @@ def _compare(goals: np.ndarray, reached: np.ndarray, q: np.ndarray) -> Arrivals:
     radians = np.arctan2(sine, 0.5 * (left[:, 6] - 1.0))
     error[:, 3:] *= (radians / np.maximum(sine, 1e-9))[:, None]
     converged = (shift < POSITION_TOLERANCE_M / RADIAN_IN_METRES) & (radians < ROTATION_TOLERANCE_RAD)
-    return Arrivals(q, error, shift + radians, shift * RADIAN_IN_METRES, radians, converged)
+    return IkCandidates(q, error, shift + radians, shift * RADIAN_IN_METRES, radians, converged)
 
 
 def _features(poses: np.ndarray) -> np.ndarray:
