@@ -73,6 +73,8 @@ ACTIONS = ("enable", *SERVICES, "source", "say")
 class DriverNode(LifecycleNode):
     """Messages in, messages out, nothing decided here."""
 
+    _endpoint: OperatorEndpoint | None = None  # also of a node that is destroyed before it was made
+
     def __init__(self) -> None:
         super().__init__("driver")
         declare(self, PARAMETERS)
@@ -99,7 +101,7 @@ class DriverNode(LifecycleNode):
         self.create_timer(TICK_S, self._tick)
         self._retry = self.create_timer(RETRY_S, self._autostart, autostart=self._value("autostart"))
         self._instruction = InstructionKeeper(self)
-        self._endpoint: OperatorEndpoint | None = open_endpoint(self, ACTIONS, self._answer)
+        self._endpoint = open_endpoint(self, ACTIONS, self._answer)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the contract and open the bus; fails with a message where either cannot be done."""

@@ -39,7 +39,7 @@ from mivla_drivers.recording.session import RecordingSession, state_of
 from mivla_drivers.recording.writer import EpisodeWriter, Outcome
 from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.ros.node_endpoint import in_executor, open_endpoint
-from mivla_drivers.ros.operator_endpoint import Answer
+from mivla_drivers.ros.operator_endpoint import Answer, OperatorEndpoint
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, task_label
 
 SILENCE_S = 1.0
@@ -73,6 +73,8 @@ QOS = {
 
 class RecorderNode(Node):
     """Listens all the time, so that it knows what is silent before an episode begins."""
+
+    _endpoint: OperatorEndpoint | None = None  # also of a node that is destroyed before it was made
 
     def __init__(self) -> None:
         super().__init__("recorder")
