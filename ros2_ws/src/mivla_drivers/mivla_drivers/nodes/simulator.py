@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
@@ -11,19 +10,17 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
-from mivla_drivers.contract import CameraConfig, RobotContract, load_contract
+from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.control.control_loop import ControlLoop
-from mivla_drivers.conversions import compressed_image_message, image_message, time_message
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.parameters import ParameterSpec, check, declare
 from mivla_drivers.nodes.spin import spin
 from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.robots.registry import make_emulator
-from mivla_drivers.simulation.real_time import Frame, RealTimeSimulation
+from mivla_drivers.ros.camera_publisher import CameraPublisher, pinhole
+from mivla_drivers.simulation.real_time import RealTimeSimulation
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
 from mivla_drivers.simulation.world.renderer import mount_of
 
@@ -73,19 +70,9 @@ class SimulatorNode(Node):
         return self.get_parameter(name).value
 
     def _publish_to(self, contract: RobotContract) -> None:
-        self._raw = {
-            c.name: self.create_publisher(Image, f"{c.topic}/image_raw", qos_profile_sensor_data)
-            for c in contract.cameras
-        }
-        self._compressed = {
-            c.name: self.create_publisher(
-                CompressedImage, f"{c.topic}/image_raw/compressed", qos_profile_sensor_data
-            )
-            for c in contract.cameras
-        }
-        self._info = {
-            c.name: self.create_publisher(CameraInfo, f"{c.topic}/camera_info", qos_profile_sensor_data)
-            for c in contract.cameras
+        self._cameras = {
+            camera.name: CameraPublisher(self, camera, pinhole(camera, mount_of(camera).field_of_view_deg))
+            for camera in contract.cameras
         }
         self._progress = self.create_publisher(DiagnosticStatus, "simulator/progress", 10)
         self.create_service(Trigger, "simulator/reset", self._on_reset)
@@ -98,7 +85,7 @@ class SimulatorNode(Node):
         stamp = time.time()  # of what is seen; drawing it takes a while
         frames, looked = self._simulation.advance(now)
         for frame in frames:
-            self._publish_frame(frame, stamp)
+            self._cameras[frame.camera.name].publish(frame.image, stamp)
         if looked:
             self._progress.publish(self._progress_message())
 
@@ -112,14 +99,6 @@ class SimulatorNode(Node):
         except MivlaError as error:
             self._reset_error = str(error)
         self._reset_done.set()
-
-    def _publish_frame(self, frame: Frame, stamp: float) -> None:
-        camera = frame.camera
-        frame_id = f"{camera.name}_optical"
-        self._raw[camera.name].publish(image_message(frame.image, stamp, frame_id))
-        if self._compressed[camera.name].get_subscription_count():
-            self._compressed[camera.name].publish(compressed_image_message(frame.image, stamp, frame_id))
-        self._info[camera.name].publish(_camera_info(camera, stamp, frame_id))
 
     def _progress_message(self) -> DiagnosticStatus:
         done = self._simulation.progress
@@ -142,18 +121,6 @@ class SimulatorNode(Node):
         response.success = not self._reset_error
         response.message = self._reset_error or f"seed {self._value('seed')}, {self._value('mode')} mode"
         return response
-
-
-def _camera_info(camera: CameraConfig, stamp: float, frame_id: str) -> CameraInfo:
-    """Calibration of a simulated camera: a pinhole without distortion."""
-    focal = 0.5 * camera.height / math.tan(math.radians(mount_of(camera).field_of_view_deg) / 2)
-    centre_x, centre_y = camera.width / 2, camera.height / 2
-    message = CameraInfo(width=camera.width, height=camera.height, distortion_model="plumb_bob", d=[0.0] * 5)
-    message.header.stamp, message.header.frame_id = time_message(stamp), frame_id
-    message.k = [focal, 0.0, centre_x, 0.0, focal, centre_y, 0.0, 0.0, 1.0]
-    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    message.p = [focal, 0.0, centre_x, 0.0, 0.0, focal, centre_y, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return message
 
 
 def main() -> int:
