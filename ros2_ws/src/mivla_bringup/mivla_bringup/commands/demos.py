@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) is None:
             setattr(args, name, found.get(name, default))
     contract, task = load_contract(args.robot), load_task(args.task)
+    args.task = task_reference(args.task)  # a resumed run finds it from another folder too
     plan = _bringup(args, contract)
     if not args.resume:
         refuse_demonstrations(args.out)
@@ -122,7 +123,7 @@ def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
         "sim_bus": f"emulated:demos-{os.getpid()}",
         "robot": str(robot.resolve()) if robot.suffix == ".yaml" else args.robot,
         "namespace": contract.robot,
-        "task": task_reference(args.task),
+        "task": args.task,
         "policy": "false",
         "record": "true",
         "feedback_rate_hz": FEEDBACK_RATE_HZ,

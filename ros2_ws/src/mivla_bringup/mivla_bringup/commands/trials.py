@@ -27,7 +27,7 @@ from mivla_drivers import network
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.simulation.task import Task
-from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_reference
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_label, task_reference
 from mivla_policy.policies import DEFAULT_BACKEND, require_spec, split_spec
 from mivla_policy.policy_folder import WEIGHTS, check_policy_folder
 from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     """
     out = _out(args)
     _fill_in(args, out)
-    task = load_task(args.task)
+    task, args.task = load_task(args.task), task_reference(args.task)
     task.check_condition(args.mode)
     contract = load_contract(args.robot)
     args.policy, digest = _check_policy(args.policy, contract)
@@ -210,7 +210,7 @@ def _report(results: TrialResults, args: argparse.Namespace) -> str:
     """The table of what was done, where it lies, and what is missing."""
     lines = []
     if results.trials:
-        title = f"{args.task}, {args.mode}, seeds {args.seed} to {results.trials[-1].seed}"
+        title = f"{task_label(args.task)}, {args.mode}, seeds {args.seed} to {results.trials[-1].seed}"
         lines += [table(summarise(results.trials), title)]
         if said := troubles(results.trials):
             lines += [f"  {said}: see {LOG}, trials.csv"]
@@ -231,7 +231,7 @@ def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
         "sim_bus": f"emulated:trials-{os.getpid()}",
         "robot": str(robot.resolve()) if robot.suffix == ".yaml" else args.robot,
         "namespace": contract.robot,
-        "task": task_reference(args.task),
+        "task": args.task,
         "mode": args.mode,
         "seed": str(args.seed),
         "feedback_rate_hz": FEEDBACK_RATE_HZ,
