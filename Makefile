@@ -2,7 +2,7 @@
 #   make setup    .venv with everything; says what is missing on this machine
 #   make demo     five trials of the trained PiPER policy in simulation
 #   make test     all tests; make test ARGS="-k gate" passes words on to pytest
-#   make bench    latency, jitter, CPU and memory, to build/bench.json
+#   make bench    latency, jitter, CPU and memory, to build/bench/
 #   make lint     ruff and mypy
 #   make help     this list
 
@@ -19,8 +19,8 @@ setup:
 	@scripts/setup.sh
 
 demo: setup
-	$(BIN)/mivla trials --robot piper --task move_bottle_onto_pad --trials 5 --seed 1000 --out build/demo
-	@echo "Watch a trial: open build/demo/trial_000.webm in a browser."
+	$(BIN)/mivla trials --robot piper --task move_bottle_onto_pad --trials 5 --seed 1000
+	@echo "Watch a trial: open one of that folder's .webm files in a browser."
 
 test: setup
 	@scripts/test.sh $(ARGS)

@@ -38,8 +38,12 @@ def test_the_expert_is_shown(folder, capsys):
         printed = capsys.readouterr().out
         assert printed.count("✓ grasped  ✓ lifted  ✓ stacked  success") == trials, printed
         assert "scripted expert, stack_blocks, " in printed
-    videos = sorted(path.name for path in (folder / "build/expert").glob("*.webm"))
-    assert videos == ["expert_easy_0.webm", "expert_easy_1.webm", "expert_hard_2.webm"]
+    videos = sorted(path.name for path in (folder / "build/expert").glob("*/*.webm"))
+    assert videos == [
+        "expert_000_seed_0_easy_success.webm",
+        "expert_000_seed_2_hard_success.webm",
+        "expert_001_seed_1_easy_success.webm",
+    ]
 
 
 def test_demonstrations_are_recorded(folder):

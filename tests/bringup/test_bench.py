@@ -222,6 +222,10 @@ def test_the_command_prints_and_writes_the_same_numbers(tmp_path, capsys, monkey
     for row in document["rows"]:
         assert row["name"] in printed
         assert np.isfinite(row["value"])
+    before = out.read_bytes()
+    assert cli.main(["bench", "--only", "retargeting", "--out", str(out)]) == 2
+    assert "never overwritten" in capsys.readouterr().err
+    assert out.read_bytes() == before
 
 
 def test_a_policy_that_is_not_there_is_refused(tmp_path, capsys):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +30,7 @@ class Running:
     """A running `mivla launch`, its output so far, and what it left behind."""
 
     def __init__(self, folder: Path, text: str) -> None:
-        self.tag = f"--tag={folder}"
+        self.tag = f"--tag={uuid.uuid4().hex}"
         file = folder / "test.launch.yaml"
         file.write_text(dedent(text).replace("TAG", self.tag))
         self.output = folder / "output.txt"
@@ -79,7 +81,12 @@ def launch(tmp_path) -> Iterator[Callable[[str], Running]]:
 
 def python(code: str) -> str:
     """A launch file's action that runs Python code."""
-    return f'cmd: >-\n      {sys.executable} -c "{code}" TAG\n'
+    return f'cmd: >-\n      {shlex.quote(sys.executable)} -c "{code}" TAG\n'
+
+
+def run_script(script: Path) -> str:
+    """A launch file's action that runs a Python script; either path may hold a blank."""
+    return f"cmd: >-\n      {shlex.join((sys.executable, str(script)))} TAG\n"
 
 
 SLEEPER = python("import time; print('here'); time.sleep(60)")
@@ -115,7 +122,7 @@ def test_each_process_hears_one_ctrl_c_once(launch, tmp_path):
     )
     script = tmp_path / "count.py"
     script.write_text(count.replace("\n      ", "\n"))
-    running = launch(f"launch:\n- executable: {{cmd: {sys.executable} {script} TAG}}\n")
+    running = launch(f"launch:\n- executable:\n    {run_script(script)}")
     running.until_printed("here")
     os.kill(running.process.pid, signal.SIGINT)
     os.kill(running.process.pid, signal.SIGINT)
@@ -207,7 +214,7 @@ def test_grandchildren_end_too(launch, tmp_path, slip):
         f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', sys.argv[1]], {slip})\n"
         "print('here', flush=True)\ntime.sleep(1)\n"
     )
-    running = launch(f"launch:\n- executable: {{cmd: {sys.executable} {script} TAG, on_exit: shutdown}}\n")
+    running = launch(f"launch:\n- executable:\n    on_exit: shutdown\n    {run_script(script)}")
     running.until_printed("here")
     running.until(lambda: len(running.left_behind()) == 2, "a grandchild")
     assert running.end() == 0
@@ -232,7 +239,8 @@ def test_a_launch_ends_once_nobody_reads_its_output(launch, tmp_path):
     file = tmp_path / "chatter.launch.yaml"
     code = "import itertools, time; [(print(i), time.sleep(0.01)) for i in itertools.count()]"
     file.write_text(f"launch:\n- executable:\n    {python(code)}".replace("TAG", "x"))
-    command = f"{sys.executable} -m mivla_bringup.cli launch {file} | head -n 2; echo ${{PIPESTATUS[0]}}"
+    launcher = shlex.join((sys.executable, "-m", "mivla_bringup.cli", "launch", str(file)))
+    command = f"{launcher} | head -n 2; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
     assert done.stdout.splitlines()[-1] == "141"
     assert done.stderr == ""

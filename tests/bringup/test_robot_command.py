@@ -19,9 +19,12 @@ from mivla_bringup.commands import robot as command
 from mivla_bringup.launcher.packages import find_share
 from mivla_bringup.launcher.plan import plan_launch
 from mivla_bringup.launcher.runner import Launch
+from mivla_drivers.contract import load_contract
 from mivla_drivers.network import claimed_domain, ros_environment
 from mivla_drivers.ros.robot_client import CallRefused, NoAnswer, RobotClient
 
+CONTRACT = load_contract("piper")
+EXAMPLE = Path(__file__).parents[2] / "examples" / "send_chunks.py"
 LAUNCH_FILE = Path(find_share("mivla_bringup")) / "launch" / "piper.launch.yaml"
 
 
@@ -169,6 +172,22 @@ def test_a_client_ends_waiting_where_its_check_says_that_it_is_pointless(bringup
 
 
 @pytest.mark.timeout(180)
+def test_the_example_publisher_moves_a_joint_once_teleop_holds_the_robot(robot, client):
+    client.watch.follow_joints(CONTRACT)
+    assert robot("enable").returncode == 0
+    assert robot("source", "teleop").returncode == 0
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, "--to", "0.25"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    client.spin_for(0.3)
+    assert client.watch.joints[0] == pytest.approx(0.25, abs=0.02)
+    assert "0 refused" in robot("status").stdout
+    assert robot("source", "none").returncode == 0
+    assert robot("home").returncode == 0
+
+
+@pytest.mark.timeout(180)
 def test_status_tells_every_part_and_its_exit_code_whether_all_is_well(robot):
     assert robot("enable").returncode == 0
     assert robot("source", "none").returncode == 0
@@ -196,7 +215,21 @@ def test_a_wrong_namespace_is_named_at_once_with_the_right_one(robot):
     done = robot("enable", "--namespace", "nowhere")
     assert time.monotonic() - began < 5.0  # 1.5 s on an idle machine
     assert done.returncode == 2
-    assert "/nowhere: no driver is there, but in /piper: say --namespace piper" in done.stderr
+    assert "/nowhere: no driver is there, but in /piper: use --namespace piper" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("--namespace", "no where", "namespace 'no where': expected names joined by '/'"),
+        ("--interface", "no7", "got no7"),
+    ],
+)
+def test_what_cannot_be_a_namespace_or_an_interface_is_refused_in_one_line(robot, name, value, told):
+    done = robot("stop", name, value)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.timeout(180)

@@ -137,7 +137,7 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("task", "message"),
         [
-            ("fly_to_the_moon", "expected one of .*lift_can"),
+            ("fly_to_the_moon", "expected a task of .*lift_can"),
             ("lift_can", "lift_can: expected conditions .*seen"),
         ],
     )

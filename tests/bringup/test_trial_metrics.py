@@ -117,6 +117,7 @@ def test_troubles_of_several_trials_are_added_and_none_is_not_told():
     assert troubles([trial(0, 4)]) == ""
     told = troubles([replace(trial(0, 4), starved=1, warnings=2), replace(trial(1, 4), starved=2)])
     assert told == "3 times the policy ran out of chunks, 2 warnings logged"
+    assert troubles([replace(trial(0, 4), warnings=1)]) == "1 warning logged"
 
 
 # Video

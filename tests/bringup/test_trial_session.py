@@ -29,6 +29,7 @@ from mivla_bringup.launcher.plan import Plan, ProcessSpec
 from mivla_bringup.run_folder import claimed_folder
 from mivla_bringup.trials import session
 from mivla_bringup.trials.metrics import Trial
+from mivla_bringup.trials.provenance import digest_of_file
 from mivla_bringup.trials.results import TrialResults
 from mivla_drivers.contract import load_contract
 
@@ -174,7 +175,10 @@ def test_a_folder_with_results_is_refused_before_anything_is_started_or_changed(
         (["--robot", "none"], "none: expected a robot of"),
         (["--robot", "my.yaml"], "my.yaml: expected a robot of"),
         (["--robot", "aloha_agilex"], "aloha_agilex"),
-        (["--policy", "/no/such"], "/no/such/model.safetensors: expected a file of a policy"),
+        (["--policy", "magic:wand"], "policy magic:wand: expected a backend of"),
+        (["--policy", "/no/such"], "/no/such: expected a policy's folder or one of"),
+        (["--task", "fly"], "fly"),
+        (["--mode", "odd"], "odd"),
         (["--resume"], "expected what a run left in"),
     ],
 )
@@ -195,8 +199,6 @@ def test_a_wrong_argument_is_refused_in_one_line_and_makes_no_folder(run_trials,
         ["--seed", "-1"],
         ["--time-limit", "-3"],
         ["--time-limit", "inf"],
-        ["--task", "fly"],
-        ["--mode", "odd"],
     ],
 )
 def test_a_value_that_no_trial_could_have_is_refused(run_trials, words, tmp_path, capsys):
@@ -300,9 +302,10 @@ def begin(out: Path, trials: int, done: int) -> None:
         "seed": 1000,
         "time_limit": 1.0,
     }
-    args = argparse.Namespace(**words, policy=POLICY, trials=trials)
+    args = argparse.Namespace(**words, policy=str(POLICY), trials=trials)
     out.mkdir()
-    results = TrialResults(out, settings(args, load_contract("piper")))
+    digest = digest_of_file(POLICY / "model.safetensors")
+    results = TrialResults(out, settings(args, load_contract("piper"), digest))
     for number in range(done):
         results.add(Trial(number, 1000 + number, True, 0.5, {"grasped": True}))
 
@@ -327,10 +330,10 @@ def test_two_runs_do_not_write_to_one_folder(run_trials, tmp_path):
 # A run ends
 
 
-def until_the_second_trial(out: Path, pid: int) -> tuple[list[psutil.Process], set[str]]:
+def until_the_second_trial(out: Path, pid: int, seed: int = 51) -> tuple[list[psutil.Process], set[str]]:
     """Wait for it; the processes of the run, and the shared memory that they hold."""
     deadline = time.monotonic() + 60
-    while not (out / "trials.csv").exists():
+    while not (out / "trials.csv").exists() or summary(out)["running"] != {"trial": 1, "seed": seed}:
         assert psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
         assert time.monotonic() < deadline, "expected a trial to end"
         time.sleep(0.05)
@@ -408,7 +411,7 @@ def test_a_killed_run_leaves_no_process_and_no_shared_memory(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", FAKED, "able", "--trials", "9", "--out", str(out)], stdout=subprocess.DEVNULL
     )
-    family, segments = until_the_second_trial(out, process.pid)
+    family, segments = until_the_second_trial(out, process.pid, seed=1001)
     process.kill()
     process.wait()
     assert summary(out)["running"] == {"trial": 1, "seed": 1001}

@@ -42,7 +42,6 @@ def test_the_shipped_policy_runs_a_trial_and_its_results_are_stored(tmp_path):
     log = (tmp_path / "launch.log").read_text().splitlines()
     warnings = [line for line in log if re.search(r"WARN|ERROR|FATAL|Traceback|mivla: ", line)]
     assert [line for line in warnings if not re.search(r"feedback is \d+ ms old", line)] == []
-    assert any("[INFO]" in line and "waiting for the first chunk of policy" in line for line in log)
     assert (int(row["warnings"]), row["starved"], row["refused"]) == (len(warnings), "0", "0")
     assert [line for line in done.stderr.splitlines() if not line.startswith("pybullet build time")] == []
     assert summary["complete"]

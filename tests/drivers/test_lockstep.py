@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from two_pipers import write_folder
 
 from mivla_drivers.contract import load_contract
 from mivla_drivers.control.trajectory import ActionChunk
+from mivla_drivers.errors import MivlaError
 from mivla_drivers.simulation.expert import JointPlan
 from mivla_drivers.simulation.lockstep import FollowPlan, FollowPolicy, Lockstep
 from mivla_drivers.simulation.tasks import load_task
@@ -118,3 +121,32 @@ class TestEnd:
         still = JointPlan(np.array([0.0, 1.0]), np.tile(PIPER.home, (2, 1)))
         lockstep.run(FollowPlan(still), 0.95, observe=lambda world: times.append(world.time_s))
         assert times == pytest.approx(PERIOD_S * np.arange(10), abs=0.006)
+
+
+class TestTwoArms:
+    @pytest.mark.parametrize(
+        ("name", "seed", "side"), [("push_block_to_pad", 0, "left"), ("push_block_to_pad", 2, "right")]
+    )
+    def test_the_arm_that_reaches_does_the_task_and_the_other_one_stays_home(
+        self, two_pipers, name, seed, side
+    ):
+        task = load_task(name)
+        scene = task.sample_scene(seed, "easy")
+        plan = task.expert(two_pipers).plan(scene, two_pipers.home, np.random.default_rng(seed))
+        moves = np.abs(plan.positions - two_pipers.home).max(axis=0) > 1e-9
+        arm = two_pipers.arm(side)
+        assert set(np.flatnonzero(moves)) <= {*arm.joint_indices.tolist(), arm.gripper_index}
+        with Lockstep(two_pipers, task) as lockstep:
+            lockstep.reset(scene)
+            assert lockstep.run(FollowPlan(plan), plan.duration_s + 0.5).success
+
+    def test_a_scene_that_neither_arm_reaches_is_refused(self, two_pipers):
+        scene = TASK.sample_scene(0, "easy")
+        far = replace(scene, object=replace(scene.object, position=(0.3, 2.0)))
+        with pytest.raises(MivlaError, match=r"expected to reach \[.*\] m, got within"):
+            TASK.expert(two_pipers).plan(far, two_pipers.home, np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def two_pipers(tmp_path_factory):
+    return load_contract(write_folder(tmp_path_factory.mktemp("robot") / "two_pipers"))

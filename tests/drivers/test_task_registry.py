@@ -80,7 +80,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            (None, "expected a task's file, found no"),
+            (None, "expected a task's file, found none"),
             ("x =", "importing it failed: SyntaxError"),
             ("import nothing_of_this_name", "importing it failed: ModuleNotFoundError"),
             ("", "TASK: expected a Task, found None"),

@@ -18,10 +18,10 @@ class RunFolderError(MivlaError):
     """A folder of results cannot be used as asked; nothing in it was changed."""
 
 
-def dated_folder(parent: Path, now: float | None = None) -> Path:
-    """A folder below `parent` that does not exist yet, named by local time; `now` is system time [s]."""
+def dated_folder(parent: Path, now: float | None = None, suffix: str = "") -> Path:
+    """A name below `parent` that nothing has yet: local time and `suffix`; `now` is system time [s]."""
     name = time.strftime("%Y-%m-%d_%H%M%S", time.localtime(now))
-    names = (name if number == 1 else f"{name}_{number}" for number in range(1, 1000))
+    names = (f"{name}{suffix}" if number == 1 else f"{name}_{number}{suffix}" for number in range(1, 1000))
     return next(parent / name for name in names if not (parent / name).exists())
 
 
@@ -61,13 +61,16 @@ def claimed_folder(out: Path) -> Iterator[Path]:
     """Make the folder, and keep other runs from writing to it meanwhile.
 
     Raises:
-        RunFolderError: it cannot be made or written to, or another run writes to it.
+        RunFolderError: it is no folder, must not be written to, or another run writes to it.
+        OSError: the disk refuses.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise RunFolderError(f"--out {out}: expected a folder, or to make one: {error.strerror}") from None
+    except (FileExistsError, NotADirectoryError):
+        raise RunFolderError(
+            f"--out {out}: expected a folder, or to make one; a file is in its way"
+        ) from None
     try:
         if not os.access(out, os.W_OK | os.X_OK):
             raise RunFolderError(

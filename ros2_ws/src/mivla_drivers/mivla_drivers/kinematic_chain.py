@@ -82,6 +82,21 @@ def read_chain(contract: RobotContract, arm: ArmConfig) -> KinematicChain:
         pybullet.disconnect(client)
 
 
+def base_pose(contract: RobotContract, arm: ArmConfig) -> np.ndarray:
+    """T_root_base (4, 4): where the URDF's root has an arm's base link, joints between them at zero.
+
+    Raises:
+        ContractError: PyBullet cannot read the URDF, or the link is not in it.
+    """
+    client = pybullet.connect(pybullet.DIRECT)
+    try:
+        body = _Body(contract.urdf, client)
+        _require_link(body, "base_link", arm.base_link)
+        return body.frame(body.links[arm.base_link])
+    finally:
+        pybullet.disconnect(client)
+
+
 class _Body:
     """A URDF loaded into PyBullet, all joints at zero; link -1 is the root."""
 
@@ -127,8 +142,7 @@ class _Body:
 
 def _read_chain(contract: RobotContract, arm: ArmConfig, body: _Body) -> KinematicChain:
     for what, name in (("base_link", arm.base_link), ("end_effector_link", arm.end_effector_link)):
-        if name not in body.links:
-            raise ContractError(f"{what}: expected a link of the URDF {sorted(body.links)}, found {name!r}")
+        _require_link(body, what, name)
     end_effector, base = body.links[arm.end_effector_link], body.links[arm.base_link]
     above = set(body.ancestors(end_effector)) - set(body.ancestors(base))
     named = zip(arm.joint_indices.tolist(), arm.joints, strict=True)
@@ -150,6 +164,11 @@ def _read_chain(contract: RobotContract, arm: ArmConfig, body: _Body) -> Kinemat
         frame = joint_frame
     tip = np.linalg.inv(frame) @ body.frame(end_effector)
     return KinematicChain(np.array(chain), np.array(prismatic), any(prismatic), np.stack(terms), tip)
+
+
+def _require_link(body: _Body, what: str, name: str) -> None:
+    if name not in body.links:
+        raise ContractError(f"{what}: expected a link of the URDF {sorted(body.links)}, found {name!r}")
 
 
 def _terms(fixed: np.ndarray, prismatic: bool) -> np.ndarray:

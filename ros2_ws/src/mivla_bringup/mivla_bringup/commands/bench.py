@@ -18,11 +18,13 @@ from mivla_bringup.bench.random_policy import write_random_policy
 from mivla_bringup.bench.rows import Row, table, write_json
 from mivla_bringup.bench.training import measure_training
 from mivla_bringup.commands.values import positive
+from mivla_bringup.run_folder import RunFolderError, dated_folder
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError
 from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
 
 BLOCKS, ALL_BLOCKS = 2, 16
+RUNS = Path("build/bench")
 SECTIONS = {
     "bringup": "Running bringup, simulated, the policy drives",
     "operator": "From Enter to effect: an operator's calls beside a running bringup",
@@ -40,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--robot", default="piper", help="robot's name (%(default)s)")
     add("--policy", type=Path, metavar="DIR", help=f"({DEFAULT_POLICY}; random weights where there is none)")
-    add("--out", type=Path, default=Path("build/bench.json"), metavar="FILE", help="results (%(default)s)")
+    add("--out", type=Path, metavar="FILE", help=f"results; one that is there is refused ({RUNS}/DATE.json)")
     add("--seconds", type=positive(float), default=20.0, help="how long the bringup is watched (%(default)s)")
     add("--only", nargs="+", choices=list(SECTIONS), metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     add(
@@ -55,8 +57,15 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         DataError: `--policy` is no policy's folder.
+        RunFolderError: `--out` is there already.
         BenchError: something cannot be measured.
     """
+    out = args.out or dated_folder(RUNS, suffix=".json")
+    if out.exists():
+        raise RunFolderError(
+            f"--out {out}: is there already, and results are never overwritten; choose another file, or none, which "
+            f"makes one of its own below {RUNS}"
+        )
     contract = load_contract(args.robot)
     machine = describe()
     print("Machine")
@@ -69,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
             if args.only is None or name in args.only:
                 found[name] = measure()
                 print(f"\n{table(SECTIONS[name], found[name])}", flush=True)
-                write_json(args.out, machine, found)
-    print(f"\npolicy: {about}\nwritten to {args.out}")
+                write_json(out, machine, found)
+    print(f"\npolicy: {about}\nwritten to {out}")
     return 0
 
 

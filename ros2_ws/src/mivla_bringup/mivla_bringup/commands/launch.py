@@ -42,8 +42,11 @@ def run(args: argparse.Namespace) -> int:
         declared = declared_arguments(path)
         width = max((len(argument.name) for argument in declared), default=0)
         for argument in declared:
-            default = "must be given" if argument.default is None else f"default: {argument.default!r}"
-            print(f"{argument.name:{width}}  {argument.description} ({default})")
+            default = " (must be given)" if argument.default is None else f" (default: {argument.default!r})"
+            # An empty one stands for what the description says.
+            print(
+                f"{argument.name:{width}}  {argument.description}{default if argument.default != '' else ''}"
+            )
         return 0
     arguments = parse_arguments(args.arguments)
     if arguments.get("network", "false").lower() in ("true", "1"):

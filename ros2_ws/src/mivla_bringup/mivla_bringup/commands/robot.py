@@ -137,7 +137,7 @@ def _find_driver(robot) -> None:
         if not others:
             raise
         raise RobotCallError(
-            f"{robot.namespace}: no driver is there, but in {', '.join(others)}: say --namespace {others[0][1:]}"
+            f"{robot.namespace}: no driver is there, but in {', '.join(others)}: use --namespace {others[0][1:]}"
         ) from error
 
 

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         name = f"--{field.name.replace('_', '-')}"
         add(
             name,
-            type=str if field.name == "equal" else positive(type(field.default)),
+            type=str if isinstance(field.default, str) else positive(type(field.default)),
             default=field.default,
             choices=EQUAL if field.name == "equal" else None,
             metavar=METAVARS.get(field.name, "N"),

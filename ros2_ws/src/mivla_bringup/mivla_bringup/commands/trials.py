@@ -27,6 +27,7 @@ from mivla_drivers import network
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.simulation.task import Task
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_reference
+from mivla_policy.policies import DEFAULT_BACKEND, require_spec, split_spec
 from mivla_policy.policy_folder import WEIGHTS, check_policy_folder
 from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
 
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--trials", "how many", type=positive(int), metavar="N")
     add("--seed", "seed of the first scene; the next one has S + 1", type=not_negative(int), metavar="S")
     add("--mode", "easy, hard or another condition of the task")
-    add("--policy", "a policy's folder, or a shipped one's name", metavar="DIR")
+    add("--policy", "a policy's folder, a shipped one's name, or BACKEND:WHERE", metavar="DIR")
     add("--time-limit", "of a trial", type=positive(float), metavar="SECONDS")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help=f"results; one that has some is refused ({RUNS}/DATE)"
@@ -83,13 +84,12 @@ def run(args: argparse.Namespace) -> int:
     task = load_task(args.task)
     task.check_condition(args.mode)
     contract = load_contract(args.robot)
-    args.policy = find_model(args.policy)
-    check_policy_folder(args.policy, contract)
+    args.policy, digest = _check_policy(args.policy, contract)
     plan = _bringup(args, contract)
     if not args.resume:
         refuse_trials(out)
     with claimed_folder(out):
-        results = TrialResults(out, settings(args, contract))
+        results = TrialResults(out, settings(args, contract, digest))
         if args.resume:
             results.resume()
         if results.complete:
@@ -101,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
         finally:
             results.write()
             with suppress(OSError):  # the terminal is gone, the results are written
+                if sys.stdout.isatty() and not results.complete:
+                    print()  # below the line of the trial under way
                 print(_report(results, args), flush=True)
     return 0
 
@@ -120,14 +122,31 @@ def _fill_in(args: argparse.Namespace, out: Path) -> None:
             setattr(args, name, value)
 
 
-def settings(args: argparse.Namespace, contract: RobotContract) -> dict[str, Any]:
+def _check_policy(spec: str, contract: RobotContract) -> tuple[str, str | None]:
+    """Where a policy is, and the SHA-256 of its weights; None for another backend than MiVLA's.
+
+    Such a backend refuses what it cannot load when it starts.
+
+    Raises:
+        MivlaError: there is no such policy or backend, or it is of another robot.
+    """
+    require_spec(spec)
+    backend, where = split_spec(spec)
+    if backend != DEFAULT_BACKEND:
+        return spec, None
+    folder = find_model(where)
+    check_policy_folder(folder, contract)
+    return str(folder), digest_of_file(folder / WEIGHTS)
+
+
+def settings(args: argparse.Namespace, contract: RobotContract, policy_sha256: str | None) -> dict[str, Any]:
     """What decides a result, as its summary tells it."""
     return {
         "task": args.task,
         "robot": args.robot,
         "robot_sha256": digest_of_contract(contract),
-        "policy": str(args.policy),
-        "policy_sha256": digest_of_file(args.policy / WEIGHTS),
+        "policy": args.policy,
+        "policy_sha256": policy_sha256,
         "mode": args.mode,
         "seed": args.seed,
         "trials": args.trials,
@@ -147,7 +166,11 @@ def _run_trials(
         session = TrialSession(contract, contract.robot, lambda: require_all_alive(launch, log.path))
         stack.enter_context(session)
         print("starting simulator, driver and policy ...", flush=True)
-        session.wait_until_ready()
+        try:
+            session.wait_until_ready()
+        except TrialError as error:
+            require_all_alive(launch, log.path)
+            raise TrialError(f"{error}. {_last_lines(log.path)}") from None
         began, before = time.monotonic(), len(results.trials)
         for number in range(before, args.trials):
             with results.attempt(number, args.seed + number):
@@ -171,9 +194,9 @@ def _run_trial(
     show(trial.time_s, trial.subtasks, trial.outcome)
     if said := troubles([trial]):
         print(f"  {said}; see {log.path}", flush=True)
+    results.add(trial)  # before the video, which takes a while and may be interrupted
     if moments:
         results.film(trial, moments, contract.cameras[0].rate_hz)
-    results.add(trial)
 
 
 def _plan(number: int, task: Task[Any], args: argparse.Namespace) -> TrialPlan:
@@ -211,7 +234,7 @@ def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
         "mode": args.mode,
         "seed": str(args.seed),
         "feedback_rate_hz": FEEDBACK_RATE_HZ,
-        "model": str(args.policy.resolve()),
+        "model": args.policy,  # nodes start in this folder
     }
     return plan_launch(find_launch_file(f"{contract.robot}.launch.yaml"), arguments)
 
@@ -224,8 +247,12 @@ def require_all_alive(launch: Launch, log: Path) -> None:
     """
     if launch.exits:
         ended = ", ".join(f"{label} (exit code {code})" for label, code in launch.exits.items())
-        last = "\n".join(f"    {line}" for line in log.read_text().splitlines()[-LOG_LINES_SHOWN:])
-        raise TrialError(f"ended in the middle of the trials: {ended}. The last lines of {log}:\n{last}")
+        raise TrialError(f"ended in the middle of the trials: {ended}. {_last_lines(log)}")
+
+
+def _last_lines(log: Path) -> str:
+    last = "\n".join(f"    {line}" for line in log.read_text().splitlines()[-LOG_LINES_SHOWN:])
+    return f"The last lines of {log}:\n{last}"
 
 
 def _show(line: str, last: bool) -> None:

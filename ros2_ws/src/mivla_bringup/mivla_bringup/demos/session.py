@@ -61,7 +61,7 @@ class DemonstrationSession(TrialSession):
         """
         self._pause()
         self._go_home()
-        self._furnish(plan)
+        self._reset_scene(plan)
         self._instruction.publish(String(data=plan.instruction))
         joints = self._joints
         assert joints is not None  # wait_until_ready heard some

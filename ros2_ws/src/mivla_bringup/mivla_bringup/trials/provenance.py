@@ -17,7 +17,7 @@ PACKAGES = ("mivla_bringup", "torch", "numpy", "pybullet", "piper_sdk", "ros-rcl
 
 def command_line() -> str:
     """The command as it was typed, to be typed again."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join(["mivla", *sys.argv[1:]])
 
 
 def versions() -> dict[str, str]:

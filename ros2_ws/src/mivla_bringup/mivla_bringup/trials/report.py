@@ -69,12 +69,12 @@ def duration(seconds: float) -> str:
 
 def troubles(trials: Sequence[Trial]) -> str:
     """What the driver and the log had to say against these trials, empty where nothing."""
-    counts = {
-        "times the policy ran out of chunks": sum(trial.starved for trial in trials),
-        "chunks refused": sum(trial.refused for trial in trials),
-        "warnings logged": sum(trial.warnings for trial in trials),
-    }
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    counts = (
+        (sum(trial.starved for trial in trials), "time", "times", " the policy ran out of chunks"),
+        (sum(trial.refused for trial in trials), "chunk", "chunks", " refused"),
+        (sum(trial.warnings for trial in trials), "warning", "warnings", " logged"),
+    )
+    return ", ".join(f"{n} {one if n == 1 else more}{what}" for n, one, more, what in counts if n)
 
 
 def write_csv(path: Path, trials: Sequence[Trial], mode: str) -> None:

@@ -65,6 +65,8 @@ class TrialResults:
         """
         document = read_json(self.out / SUMMARY)
         fixed = {name: value for name, value in self._settings.items() if name not in FREE}
+        if fixed["policy_sha256"] is None:  # another backend's
+            fixed["policy"] = self._settings["policy"]
         require_same_settings(self.out, document, fixed)
         self.trials = read_csv(self.out / ROWS) if (self.out / ROWS).is_file() else []
         if [trial.number for trial in self.trials] != list(range(len(self.trials))):
@@ -99,13 +101,14 @@ class TrialResults:
             self._running = None
 
     def film(self, trial: Trial, frames: Sequence[Moment], rate_hz: float) -> None:
-        """Write the video of a trial that `add` then keeps; its name says how it ended."""
+        """Write a trial's video; its name says how it ended."""
         stem = f"trial_{trial.number:03d}_seed_{trial.seed}"
-        for unkept in self.out.glob(f"{stem}_*.webm"):
-            unkept.unlink()  # of a try that was left out: its row was never written
         partial = self.out / f".{stem}.webm"
-        write_video(partial, frames, rate_hz, trial.outcome)
-        partial.replace(self.out / f"{stem}_{trial.outcome}.webm")
+        try:
+            write_video(partial, frames, rate_hz, trial.outcome)
+            partial.replace(self.out / f"{stem}_{trial.outcome}.webm")
+        finally:
+            partial.unlink(missing_ok=True)
 
     def add(self, trial: Trial) -> None:
         """Keep a finished trial."""

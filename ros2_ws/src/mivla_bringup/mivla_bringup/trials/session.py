@@ -124,7 +124,7 @@ class TrialSession:
         """
         self._pause()
         self._go_home()
-        self._furnish(plan)
+        self._reset_scene(plan)
         before = self._driver_counts  # nobody holds the robot, so they rest
         moments: list[Moment] = []
         self._instruction.publish(String(data=plan.instruction))
@@ -176,7 +176,7 @@ class TrialSession:
 
         self._until(arrived, HOME_S, f"the arm at home {home.tolist()}")
 
-    def _furnish(self, plan: TrialPlan) -> None:
+    def _reset_scene(self, plan: TrialPlan) -> None:
         """A fresh scene; progress told before it must not count."""
         self._set_parameters("simulator", seed=plan.seed, mode=plan.mode)
         answer = self._call("simulator/reset", Trigger.Request())

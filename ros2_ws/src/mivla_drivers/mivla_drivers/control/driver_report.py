@@ -54,13 +54,13 @@ class Diagnostics:
 
 
 def describe(
-    mode: Mode, reason: str, waiting: bool, measurement: Measurement | None, values: dict[str, object]
+    mode: Mode, reason: str, holding_warns: bool, measurement: Measurement | None, values: dict[str, object]
 ) -> Diagnostics:
     """The driver's state in an operator's words.
 
     Args:
         mode, reason: what the driver does, and why.
-        waiting: a source is selected, and the arm holds instead of following it.
+        holding_warns: a source is selected, and the arm holds instead of following it for longer than it should.
         measurement: newest one, None before the first.
         values: further numbers to tell.
     """
@@ -76,7 +76,7 @@ def describe(
         values |= {f"{part.name}/feedback_age_ms": f"{1000 * part.age_s:.0f}" for part in measurement.parts}
     if mode in (Mode.FAULT, Mode.NO_FEEDBACK):
         level = "error"
-    elif mode is Mode.STOPPED or (mode is Mode.ACTIVE and waiting) or warnings:
+    elif mode is Mode.STOPPED or (mode is Mode.ACTIVE and holding_warns) or warnings:
         level = "warn"
     else:
         level = "ok"

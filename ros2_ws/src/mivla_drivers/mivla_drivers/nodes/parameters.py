@@ -73,7 +73,7 @@ class ParameterSpec:
             try:
                 self.check(value)
             except MivlaError as error:
-                raise ParameterError(f"{name}: {error}") from None
+                raise ParameterError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from None
 
     def parse(self, name: str, text: str) -> bool | int | float | str:
         """The value that an argument's text stands for.

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 VARIABLE = "MIVLA_END_WITH_PARENT"
 LOOK_S = 0.1
 FIRST_PARENT = os.getppid()  # as early as this module is imported
+launcher_is_gone = threading.Event()
 
 
 def end_with_parent(environment: Mapping[str, str] = os.environ) -> None:
@@ -36,6 +37,7 @@ def _watch() -> None:
     if not _nobody_reads():
         while os.getppid() == FIRST_PARENT:
             time.sleep(LOOK_S)
+    launcher_is_gone.set()
     os.kill(os.getpid(), signal.SIGTERM)
 
 

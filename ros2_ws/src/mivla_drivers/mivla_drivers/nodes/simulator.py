@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -18,7 +19,7 @@ from mivla_drivers.contract import CameraConfig, RobotContract, load_contract
 from mivla_drivers.control.control_loop import ControlLoop
 from mivla_drivers.conversions import compressed_image_message, image_message, time_message
 from mivla_drivers.errors import MivlaError
-from mivla_drivers.nodes.parameters import ParameterSpec, declare
+from mivla_drivers.nodes.parameters import ParameterSpec, check, declare
 from mivla_drivers.nodes.spin import spin
 from mivla_drivers.robots.piper.emulator import PiperArm
 from mivla_drivers.simulation.real_time import Frame, RealTimeSimulation
@@ -50,6 +51,8 @@ class SimulatorNode(Node):
         declare(self, PARAMETERS)
         contract = load_contract(self._value("robot"), bus=self._value("bus") or None)
         task = load_task(self._value("task"))
+        modes = {"mode": replace(PARAMETERS["mode"], check=task.check_condition)}
+        self.add_on_set_parameters_callback(lambda parameters: check(modes, parameters))
         self._simulation = RealTimeSimulation(contract, task, self._value("seed"), self._value("mode"))
         self._reset_wanted, self._reset_done = threading.Event(), threading.Event()
         self._reset_error = ""

@@ -20,7 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from mivla_drivers import network
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.parameters import ParameterError, unknown_parameters
-from mivla_drivers.nodes.parent import end_with_parent
+from mivla_drivers.nodes.parent import end_with_parent, launcher_is_gone
 from mivla_drivers.process_environment import prepare
 
 AnyNode = TypeVar("AnyNode", bound=Node)
@@ -57,7 +57,8 @@ def spin(make_node: Callable[[], AnyNode], close: Callable[[AnyNode], None]) -> 
             executor.spin_once(timeout_sec=LONGEST_WAIT_S)
     except (Ending, ExternalShutdownException) as ending:
         if node is not None:
-            node.get_logger().info(f"stopping {ending}")
+            reason = "the launcher is gone" if launcher_is_gone.is_set() else str(ending)
+            node.get_logger().info(f"stopping: {reason}")
     except MivlaError as error:
         print(f"mivla: {error}", file=sys.stderr)
         code = 1
@@ -124,4 +125,4 @@ class _Signals:
     def _end(self, number: int, _: FrameType | None) -> None:
         if not self._ended:
             self._ended = True
-            raise Ending(f"on {signal.Signals(number).name}")
+            raise Ending(signal.Signals(number).name)

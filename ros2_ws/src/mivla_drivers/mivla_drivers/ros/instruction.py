@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.subscription import MessageInfo
 from std_msgs.msg import String
 
 from mivla_drivers.ros.operator_endpoint import Answer
@@ -32,7 +32,7 @@ class InstructionKeeper:
         self._node = node
         self._lock = threading.Lock()
         self._sentence = ""
-        self._own: deque[str] = deque()  # said here, not yet heard back
+        self._said_at = 0  # when this node said something last [ns, system time]
         self._publisher: Publisher = node.create_publisher(String, TOPIC, LATCHED)
         node.create_subscription(String, TOPIC, self._on_heard, LATCHED)
 
@@ -77,15 +77,15 @@ class InstructionKeeper:
 
     def _publish(self, sentence: str) -> None:
         self._sentence = sentence
-        self._own.append(sentence)
         self._publisher.publish(String(data=sentence))
+        self._said_at = time.time_ns()
 
-    def _on_heard(self, message: String) -> None:
+    def _on_heard(self, message: String, info: MessageInfo) -> None:
+        """Say again what another speaker said; this node's own words, and what is older than them, are known."""
         with self._lock:
-            if message.data in self._own:
-                while self._own.popleft() != message.data:  # the reader keeps only the newest one
-                    pass
-            elif message.data != self._sentence:
+            if self._said_at > time.time_ns():  # the system's clock was set back
+                self._said_at = 0
+            if info["source_timestamp"] > self._said_at and message.data != self._sentence:
                 self._publish(message.data)
 
 

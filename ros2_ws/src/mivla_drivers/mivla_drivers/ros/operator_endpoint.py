@@ -52,8 +52,15 @@ def endpoint_path(node: str, namespace: str, domain_id: int) -> Path:
 
 
 def current_domain() -> int:
-    """The ROS_DOMAIN_ID of this process."""
-    return int(os.environ.get("ROS_DOMAIN_ID") or 0)
+    """The ROS_DOMAIN_ID of this process.
+
+    Raises:
+        EndpointError: it is no number.
+    """
+    text = os.environ.get("ROS_DOMAIN_ID") or "0"
+    if not text.isdecimal():
+        raise EndpointError(f"ROS_DOMAIN_ID: expected a number, got {text!r}")
+    return int(text)
 
 
 def namespaces_here(node: str, domain_id: int) -> list[str]:
@@ -74,10 +81,10 @@ def call(path: Path, action: str, value: str, deadline_s: float) -> Answer:
         connection.settimeout(KNOCK_S)
         try:
             connection.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (TimeoutError, BlockingIOError):
+            raise EndpointError(f"{action}: expected the node to listen, it hangs: {path}") from None
+        except OSError:  # no such file, nobody behind it, or a name too long for one
             raise EndpointAbsent(f"expected a node that listens on {path}, found none") from None
-        except OSError as error:
-            raise EndpointError(f"{path}: cannot connect: {error}") from None
         try:
             connection.settimeout(deadline_s)
             connection.sendall(json.dumps({"action": action, "value": value}).encode() + b"\n")

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import rclpy
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.client import Client
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter, parameter_value_to_python
+from rclpy.validate_namespace import validate_namespace
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -56,7 +58,8 @@ class RobotClient:
     """A connected operator of the robot in one namespace; a context manager with a ROS context of its own.
 
     Call it from one thread. `check` is called while waiting; it raises where waiting has become pointless.
-    Its first calls wait for ROS discovery, later ones take milliseconds.
+    Its first calls wait for ROS discovery, later ones take milliseconds. What cannot be a namespace is refused with
+    a `RobotClientError`.
 
     Attributes:
         node: for topics that only its user needs.
@@ -66,6 +69,13 @@ class RobotClient:
         self, namespace: str, name: str = "operator", check: Callable[[], None] | None = None
     ) -> None:
         self.namespace = "/" + namespace.strip("/")
+        try:
+            validate_namespace(self.namespace)
+        except InvalidNamespaceException as error:
+            reason = str(error).splitlines()[0]
+            raise RobotClientError(
+                f"namespace {namespace!r}: expected names joined by '/': {reason}"
+            ) from None
         self._check = check
         self._context = rclpy.Context()
         self._context.init()

@@ -9,8 +9,9 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from mivla_drivers.contract import RobotContract
+from mivla_drivers.contract import RobotContract, Side
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.kinematic_chain import base_pose
 from mivla_drivers.kinematics import Kinematics
 from mivla_drivers.simulation.grasping import Waypoint
 from mivla_drivers.simulation.world.base_scene import AnyScene
@@ -53,7 +54,10 @@ class Expert(Protocol[SceneSeen]):
 
 
 class WaypointExpert(Generic[AnyScene]):
-    """Reaches a task's waypoints by inverse kinematics, at rest in each; then goes home."""
+    """Reaches a task's waypoints by inverse kinematics, at rest in each; then goes home.
+
+    Of a robot with two arms the left one does it, or the right one where the left one does not reach.
+    """
 
     def __init__(
         self,
@@ -64,7 +68,7 @@ class WaypointExpert(Generic[AnyScene]):
     ) -> None:
         """`waypoints` gives the way through a scene; `period_s` is between two points of a plan."""
         self._contract = contract
-        self._kinematics = Kinematics(contract)
+        self._arms = {arm.side: Reach(contract, arm.side) for arm in contract.arms}
         self._waypoints = waypoints
         self._returns_home = returns_home
         self._period_s = period_s
@@ -73,40 +77,67 @@ class WaypointExpert(Generic[AnyScene]):
         """Trajectory from `start` (n,) through the waypoints; its speed is drawn from `rng` too.
 
         Raises:
-            MivlaError: the arm does not reach one of the poses.
+            MivlaError: no arm reaches every pose.
         """
-        joints = np.asarray(start, dtype=float)
-        way = [joints]
-        for waypoint in self._waypoints(scene, rng):
-            joints = reach(self._kinematics, waypoint.pose, joints, waypoint.opening)
-            way.append(joints)
+        waypoints = self._waypoints(scene, rng)
+        way = self._reached(waypoints, np.asarray(start, dtype=float))
         if self._returns_home:
             way.append(self._contract.home)
-        return timed(way, JOINT_SPEED * rng.uniform(0.9, 1.1), self._period_s)
+        speed = JOINT_SPEED * rng.uniform(0.9, 1.1)
+        return timed(way, speed, self._period_s, ~self._contract.is_gripper)
+
+    def _reached(self, waypoints: Sequence[Waypoint], start: np.ndarray) -> list[np.ndarray]:
+        """Joints (n,) at the start and at every waypoint, by the first arm that reaches them all."""
+        refused: MivlaError | None = None
+        for side in self._arms:
+            way = [start]
+            try:
+                for waypoint in waypoints:
+                    way.append(self._arms[waypoint.side or side].joints(waypoint, way[-1]))
+            except MivlaError as error:
+                refused = refused or error
+            else:
+                return way
+        assert refused is not None  # a robot has an arm
+        raise refused
 
 
-def reach(kinematics: Kinematics, pose: np.ndarray, start: np.ndarray, opening: float) -> np.ndarray:
-    """Joints (n,) with the end effector at `pose` (4, 4), searched from `start` (n,); gripper at `opening` [m].
+class Reach:
+    """Inverse kinematics of one arm for poses in the frame of the robot, its URDF's root."""
 
-    Raises:
-        MivlaError: the arm does not reach it.
+    def __init__(self, contract: RobotContract, side: Side) -> None:
+        self._kinematics = Kinematics(contract, side)
+        self._gripper = self._kinematics.arm.gripper_index
+        base = base_pose(contract, self._kinematics.arm)
+        self._base_from_root = None if np.array_equal(base, np.eye(4)) else np.linalg.inv(base)
+
+    def joints(self, waypoint: Waypoint, start: np.ndarray) -> np.ndarray:
+        """Joints (n,) at `waypoint`, searched from `start` (n,); another arm's stay where they are.
+
+        Raises:
+            MivlaError: the arm does not reach it.
+        """
+        pose = waypoint.pose if self._base_from_root is None else self._base_from_root @ waypoint.pose
+        result = self._kinematics.inverse(pose, start)
+        if not result.converged:
+            raise MivlaError(
+                f"expert: expected to reach {np.round(waypoint.pose[:3, 3], 3).tolist()} m, "
+                f"got within {result.position_error_m * 1000:.1f} mm"
+            )
+        joints = result.joints.copy()
+        if self._gripper is not None:
+            joints[self._gripper] = waypoint.opening
+        return joints
+
+
+def timed(waypoints: list[np.ndarray], speed: float, period_s: float, is_arm: np.ndarray) -> JointPlan:
+    """Plan through `waypoints` (n,), at rest in each; the fastest joint moves at a mean `speed` [rad/s].
+
+    `is_arm` (n,) bool says which joints that counts; the others, grippers, have a time of their own.
     """
-    result = kinematics.inverse(pose, start)
-    if not result.converged:
-        raise MivlaError(
-            f"expert: expected to reach {np.round(pose[:3, 3], 3).tolist()} m, "
-            f"got within {result.position_error_m * 1000:.1f} mm"
-        )
-    joints = result.joints.copy()
-    joints[kinematics.arm.gripper_index] = opening
-    return joints
-
-
-def timed(waypoints: list[np.ndarray], speed: float, period_s: float) -> JointPlan:
-    """Plan through `waypoints` (n,), at rest in each; the fastest joint moves at a mean `speed` [rad/s]."""
     times, positions = [0.0], [waypoints[0]]
     for here, there in itertools.pairwise(waypoints):
-        arm_moves = float(np.abs(there[:-1] - here[:-1]).max())
+        arm_moves = float(np.abs(there - here)[is_arm].max())
         duration = max(SHORTEST_SEGMENT_S, arm_moves / speed) if arm_moves > 1e-6 else GRIPPER_TIME_S
         steps = max(2, round(duration / period_s))
         phase = np.arange(1, steps + 1) / steps

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from mivla_drivers.contract import Side
+
 
 @dataclass(frozen=True)
 class GraspParameters:
@@ -52,11 +54,13 @@ class Waypoint:
         pose: T_base_grip, (4, 4).
         opening: of the grip [m].
         carries: the object moves with the grip on the way here.
+        side: the arm that goes there; None is the one that does the task.
     """
 
     pose: np.ndarray
     opening: float
     carries: bool = False
+    side: Side | None = None
 
 
 def azimuth(position: tuple[float, float], origin: tuple[float, float] = (0.0, 0.0)) -> float:

@@ -63,6 +63,9 @@ class FollowPolicy:
 
     Chunks reach the player `delay_s` after their observation, as they do on the robot. Several may be on their
     way at once; one that is older than what is played, or that has nothing left to play, is refused as there.
+
+    Attributes:
+        refused: how many chunks were.
     """
 
     def __init__(
@@ -147,8 +150,9 @@ class Lockstep:
     def reset(self, scene: BaseScene, joints: np.ndarray | None = None) -> None:
         """Start anew in `scene`, the robot at `joints` (n,), at home by default."""
         if self._world is None:
-            self._world = World(self.contract, scene, self.task.spawn)
-        self._world.reset(scene, joints)
+            self._world = World(self.contract, scene, self.task.spawn, joints)
+        else:
+            self._world.reset(scene, joints)
         self._progress = self.task.progress(self._world)
 
     def run(

@@ -49,7 +49,7 @@ def load_policy(spec: str | Path, contract: RobotContract, options: LoadOptions 
         MivlaError: as the backend raises, where its policy is missing, damaged or of another robot.
     """
     require_spec(spec)
-    name, where = _split(str(spec))
+    name, where = split_spec(str(spec))
     policy: Policy = import_module(f"{__name__}.{name}").load(where, contract, options or LoadOptions())
     return policy
 
@@ -61,7 +61,7 @@ def require_spec(spec: str | Path) -> None:
         PolicyError: `spec` is empty, or names no backend.
         DataError: there is no such folder of a MiVLA policy.
     """
-    name, where = _split(str(spec))
+    name, where = split_spec(str(spec))
     if not where:
         raise PolicyError(f"policy: expected a folder or BACKEND:WHERE of {backends()}, got {str(spec)!r}")
     if name not in backends():
@@ -75,7 +75,7 @@ def backends() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def _split(spec: str) -> tuple[str, str]:
+def split_spec(spec: str) -> tuple[str, str]:
     """Backend, and what it is to load; a folder may have a colon in its name."""
     name, colon, where = spec.partition(":")
     return (name, where) if colon and not Path(spec).exists() else (DEFAULT_BACKEND, spec)

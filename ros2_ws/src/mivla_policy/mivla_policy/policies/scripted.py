@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from mivla_drivers.contract import RobotContract
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import DataError
 from mivla_drivers.observation import Observation
+from mivla_drivers.policy import Policy
 from mivla_drivers.simulation.expert import JointPlan
 from mivla_drivers.simulation.task import Task
 from mivla_drivers.simulation.tasks import load_task
@@ -23,7 +24,6 @@ class ScriptedPolicy:
     """Plans once per trial, from the first joints it observes, and then plays that plan; ignores prefixes."""
 
     views: tuple[str, ...] = ()
-    timing: Mapping[str, float] = {}
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class ScriptedPolicy:
         horizon: int = HORIZON,
     ) -> None:
         """`scene` gives the trial's scene; in lockstep that is `lambda: lockstep.world.scene`."""
+        self.timing: dict[str, float] = {}  # nothing that is worth measuring
         self._expert = task.expert(contract)
         self._scene = scene
         self.horizon = horizon
@@ -58,7 +59,7 @@ class ScriptedPolicy:
         return ActionChunk(positions, self._ahead, observation.stamp, "policy")
 
 
-def load(where: str, contract: RobotContract, options: object = None) -> ScriptedPolicy:
+def load(where: str, contract: RobotContract, options: object = None) -> Policy:
     """The expert of a simulated task in a scene given as TASK:SEED or TASK:SEED:CONDITION.
 
     Raises:

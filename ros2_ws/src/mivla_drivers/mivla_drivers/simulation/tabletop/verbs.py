@@ -242,7 +242,11 @@ class Touch(TabletopTask):
 
     def holds(self, world: World[TabletopScene]) -> dict[str, bool]:
         """Sub-tasks that hold now."""
-        shape, (position, _), grip = world.scene.object.shape, world.pose("object"), world.grip_position()
+        shape, (position, _), grip = (
+            world.scene.object.shape,
+            world.pose("object"),
+            world.grip_position("object"),
+        )
         aside = float(np.linalg.norm(grip[:2] - position[:2]))
         above = aside < 1.5 * shape.half_width and grip[2] > position[2] + shape.height / 2 + ABOVE_M
         touched = world.fingers_touching("object") > 0

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import zlib
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -48,9 +49,7 @@ def load_task(task: str | Path) -> Task[Any]:
     if name.endswith(".py"):
         return _task_of_file(Path(name).expanduser().resolve())
     if name not in task_names():
-        raise DataError(
-            f"task: expected one of {task_names()} or the path of a task's .py file, got {name!r}"
-        )
+        raise DataError(f"{name!r}: expected a task of {task_names()} or the path of a task's .py file")
     return _checked(importlib.import_module(f"{__name__}.{name}"), name)
 
 
@@ -67,8 +66,9 @@ def task_reference(task: str | Path) -> str:
 @cache
 def _task_of_file(path: Path) -> Task[Any]:
     if not path.is_file():
-        raise DataError(f"task: expected a task's file, found no {path}")
-    spec = importlib.util.spec_from_file_location(f"mivla_task_{path.stem}", path)
+        raise DataError(f"{path}: expected a task's file, found none")
+    unique = f"mivla_task_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
+    spec = importlib.util.spec_from_file_location(unique, path)
     assert spec is not None  # a .py file always has one
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mivla_drivers.bullet import pybullet
-from mivla_drivers.contract import RobotContract
+from mivla_drivers.contract import ArmConfig, RobotContract, Side
 from mivla_drivers.simulation.world import furniture
 from mivla_drivers.simulation.world.base_scene import AnyScene
 
@@ -40,23 +40,27 @@ class World(Generic[AnyScene]):
         bodies: the task's objects, {name: PyBullet body}; `spawn` fills it.
         client: PyBullet's number of this world.
         time_s: simulated time since the reset.
-        finger_links: links of the gripper's fingers.
+        finger_links: links of each arm's gripper, {side: names}.
     """
 
     def __init__(
-        self, contract: RobotContract, scene: AnyScene, spawn: Callable[[World[AnyScene]], None]
+        self,
+        contract: RobotContract,
+        scene: AnyScene,
+        spawn: Callable[[World[AnyScene]], None],
+        joints: np.ndarray | None = None,
     ) -> None:
-        """A world reset to `scene`; `spawn` puts the task's objects on the table at every reset."""
+        """As after `reset`; `spawn` puts the task's objects on the table at every reset."""
         self.contract = contract
         self.step_s = 1.0 / contract.control_rate_hz
         self.client = -1
         self.bodies: dict[str, int] = {}
-        self.finger_links: tuple[str, ...] = ()
+        self.finger_links: dict[Side, tuple[str, ...]] = {}
         self.target = contract.home.copy()
         self.enabled = np.ones(contract.size, dtype=bool)
         self._spawn = spawn
         self._marked: dict[str, np.ndarray] = {}
-        self.reset(scene)
+        self.reset(scene, joints)
 
     def close(self) -> None:
         """Release the PyBullet client."""
@@ -122,16 +126,23 @@ class World(Generic[AnyScene]):
         return float(np.degrees(np.arccos(upright)))
 
     def fingers_touching(self, name: str) -> int:
-        """How many of the gripper's fingers are in contact with an object."""
-        return sum(self.touches(finger, self.bodies[name]) for finger in self.finger_links)
+        """How many fingers of all grippers are in contact with an object."""
+        return sum(self._fingers_on(name, arm) for arm in self.contract.arms)
 
     def grasped(self, name: str) -> bool:
-        """Whether every finger of the gripper is in contact with an object; never without a gripper."""
-        return 0 < len(self.finger_links) == self.fingers_touching(name)
+        """Whether every finger of one gripper is in contact with an object."""
+        return any(
+            0 < len(self.finger_links[arm.side]) == self._fingers_on(name, arm) for arm in self.contract.arms
+        )
 
-    def grip_position(self) -> np.ndarray:
-        """Position of the first arm's end effector, (3,) [m]."""
-        return self.link_pose(self.contract.arms[0].end_effector_link)[0]
+    def grip_position(self, name: str) -> np.ndarray:
+        """Position of the end effector that is nearest to an object, (3,) [m]."""
+        position = self.pose(name)[0]
+        grips = [self.link_pose(arm.end_effector_link)[0] for arm in self.contract.arms]
+        return min(grips, key=lambda grip: float(np.linalg.norm(grip - position)))
+
+    def _fingers_on(self, name: str, arm: ArmConfig) -> int:
+        return sum(self.touches(finger, self.bodies[name]) for finger in self.finger_links[arm.side])
 
     def at_rest(self, name: str) -> bool:
         """Whether an object moved less than 2 mm since the last `mark`, which is 0.1 s ago."""
@@ -168,7 +179,13 @@ class World(Generic[AnyScene]):
         ):
             pybullet.resetJointState(self.arm, joint, value, physicsClientId=self.client)
         fingers = [i for i, flag in zip(self._urdf_joints, is_finger, strict=True) if flag]
-        self.finger_links = tuple(link for link, i in self._links.items() if i in fingers)
+        links = {i: link for link, i in self._links.items()}
+        self.finger_links = {
+            arm.side: tuple(
+                links[i] for i, by in zip(self._urdf_joints, moved_by, strict=True) if by == arm.gripper_index
+            )
+            for arm in contract.arms
+        }
         for finger in fingers:
             pybullet.changeDynamics(
                 self.arm, finger, lateralFriction=1.2, spinningFriction=0.004, physicsClientId=self.client

@@ -1,0 +1,47 @@
+"""The simulator node as a process: what it refuses at start, in one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mivla_drivers.network import claimed_domain, ros_environment
+from mivla_drivers.simulation.tasks import task_names
+
+
+def start(*parameters):
+    """Exit code and the lines on stderr of a simulator with these parameters."""
+    words = [word for parameter in parameters for word in ("-p", parameter)]
+    command = [
+        sys.executable,
+        "-m",
+        "mivla_drivers.nodes.simulator",
+        "--ros-args",
+        "-p",
+        "bus:=emulated:none",
+    ]
+    with claimed_domain() as domain_id:
+        environment = os.environ | ros_environment(domain_id)
+        done = subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stderr.splitlines()
+
+
+def test_an_unknown_task_is_refused_with_the_names_that_there_are():
+    code, lines = start("task:=fly_to_the_moon")
+    assert code == 1
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("mivla: task: 'fly_to_the_moon': expected a task of ")
+    assert all(name in lines[0] for name in task_names())
+
+
+@pytest.mark.parametrize(
+    ("task", "mode"), [("move_bottle_onto_pad", "medium"), ("lift_can", "unseen_objects")]
+)
+def test_a_mode_that_the_task_does_not_have_is_refused(task, mode):
+    code, lines = start(f"task:={task}", f"mode:={mode}")
+    assert code == 1
+    assert lines[0].startswith(f"mivla: {task}: condition: expected one of ['easy', 'hard'")
+    assert len(lines) == 1, lines
