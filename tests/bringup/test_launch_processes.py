@@ -17,9 +17,9 @@ from textwrap import dedent
 import psutil
 import pytest
 
-from mivla_bringup.launcher.ending import Patience
 from mivla_bringup.launcher.plan import ProcessSpec
 from mivla_bringup.launcher.runner import Launch
+from mivla_bringup.launcher.termination import Deadlines
 
 STUBBORN = (
     "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (2, 15)]; print('here'); time.sleep(60)"
@@ -42,9 +42,9 @@ class Running:
             )
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-        patience = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < patience, f"expected {what}, got:\n{self.output.read_text()}"
+            assert time.monotonic() < deadline, f"expected {what}, got:\n{self.output.read_text()}"
             time.sleep(0.05)
 
     def until_printed(self, text: str, times: int = 1) -> None:
@@ -192,11 +192,11 @@ launch:
     assert running.left_behind() == []
 
 
-def test_a_process_that_ignores_signals_is_killed_once_patience_ends():
+def test_a_process_that_ignores_signals_is_killed_after_its_deadlines():
     stubborn = ProcessSpec("stubborn", (sys.executable, "-c", STUBBORN))
     said: list[str] = []
-    patience = Patience(interrupt_s=0.5, terminate_s=0.5, kill_s=20.0)
-    with Launch([stubborn], say=said.append, patience=patience) as launch:
+    deadlines = Deadlines(interrupt_s=0.5, terminate_s=0.5, kill_s=20.0)
+    with Launch([stubborn], say=said.append, deadlines=deadlines) as launch:
         end = time.monotonic() + 20
         while not said:
             assert time.monotonic() < end, "expected the process to print"

@@ -98,9 +98,9 @@ def test_a_running_bringup_binds_no_dds_port_beyond_loopback(domain):
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
     said: list[str] = []
     with Launch(plan.processes, environment, say=said.append) as launch:
-        patience = time.monotonic() + 60
+        deadline = time.monotonic() + 60
         while len(sockets := node_sockets()) < 2 or not all(any_dds_port(s, domain) for s in sockets):
-            assert time.monotonic() < patience, said
+            assert time.monotonic() < deadline, said
             assert launch.wait(0.2) is None, said
         time.sleep(1.0)  # whatever else they open
         sockets = node_sockets()

@@ -53,9 +53,9 @@ def bringup(tmp_path_factory) -> Iterator[None]:
             patch.setenv(name, value)
         said: list[str] = []
         with Launch(plan_launch(LAUNCH_FILE, arguments).processes, say=said.append) as launch:
-            patience = time.monotonic() + 60
+            deadline = time.monotonic() + 60
             while not any("active" in line for line in said):
-                assert time.monotonic() < patience, said
+                assert time.monotonic() < deadline, said
                 assert launch.wait(0.1) is None, said
             yield
 

@@ -32,9 +32,9 @@ def main() -> None:
     images = {name: np.zeros((height, width, 3), np.uint8) for name, (width, height) in CAMERAS.items()}
     before = psutil.net_io_counters(pernic=True)
     receiver = subprocess.Popen([sys.executable, __file__, "--receive"], stdout=subprocess.PIPE, text=True)
-    patience = time.monotonic() + 30
+    deadline = time.monotonic() + 30
     while not all(publisher.get_subscription_count() for publisher in publishers.values()):
-        assert time.monotonic() < patience, "expected the receiver to be matched within 30 s"
+        assert time.monotonic() < deadline, "expected the receiver to be matched within 30 s"
         time.sleep(0.05)
     time.sleep(0.5)  # matched here is not yet matched there
     start = time.monotonic()

@@ -26,7 +26,7 @@ def test_a_worker_ends_with_a_parent_that_was_killed(tmp_path):
         [sys.executable, script], capture_output=True, text=True, timeout=60, env=os.environ
     )
     worker = int(done.stdout)
-    patience = time.monotonic() + 10
+    deadline = time.monotonic() + 10
     while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < patience, "expected the worker to end with its parent"
+        assert time.monotonic() < deadline, "expected the worker to end with its parent"
         time.sleep(0.05)

@@ -10,14 +10,14 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
-from mivla_bringup.launcher.ending import MARK, Patience, end_all
 from mivla_bringup.launcher.plan import ProcessSpec
+from mivla_bringup.launcher.termination import MARK, Deadlines, end_all
 from mivla_drivers.shared_memory import clear_leftovers
 
 NOT_FOUND = 127  # exit code of a command that cannot be started, as in shells
 NOBODY_READS = 141  # 128 + SIGPIPE
 LINGERING_S = 1.0  # how long the last output of a process that ended may take to arrive
-SHORT = Patience(interrupt_s=1.0, terminate_s=1.0, kill_s=1.0)  # for what a dead process left behind
+SHORT = Deadlines(interrupt_s=1.0, terminate_s=1.0, kill_s=1.0)  # for what a dead process left behind
 
 
 class Launch:
@@ -35,12 +35,12 @@ class Launch:
         processes: Sequence[ProcessSpec],
         environment: Mapping[str, str] | None = None,
         say: Callable[[str], None] | None = None,
-        patience: Patience | None = None,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self._processes = processes
         self._environment = dict(os.environ if environment is None else environment)
         self._say = say or _print
-        self._patience = patience or Patience()
+        self._deadlines = deadlines or Deadlines()
         self._mark = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -81,11 +81,11 @@ class Launch:
         """End every process, their children too; returns when all are gone."""
         with self._lock:
             self._stopping.set()
-        gone = end_all(self._mark, self._sessions, self._patience)
+        gone = end_all(self._mark, self._sessions, self._deadlines)
         for thread in self._supervisors:
             thread.join(timeout=LINGERING_S if gone else 0.0)
         if not gone:
-            self._tell("[launch] processes are left that SIGKILL did not end; see `ps -eo pid,stat,cmd`")
+            self._print("[launch] processes are left that SIGKILL did not end; see `ps -eo pid,stat,cmd`")
         if self._watchdog is not None and self._watchdog.stdin is not None:
             self._watchdog.stdin.close()
             self._watchdog.wait()
@@ -98,14 +98,14 @@ class Launch:
             self.exits[label] = code
             if self._stopping.is_set():
                 break
-            self._tell(f"[{label}] ended with exit code {code}")
+            self._print(f"[{label}] ended with exit code {code}")
             if spec.required:
                 self._finish(code, f"[launch] {label} is required, so everything stops")
                 return
             if not spec.respawn or self._stopping.wait(spec.respawn_delay_s):
                 break
             del self.exits[label]
-            self._tell(f"[{label}] starts again")
+            self._print(f"[{label}] starts again")
         with self._lock:
             self._left -= 1
             last = self._left == 0
@@ -118,7 +118,7 @@ class Launch:
         try:
             process = self._start(mark, spec)
         except OSError as error:
-            self._tell(f"[{label}] {spec.place}: {spec.command[0]}: {error.strerror}")
+            self._print(f"[{label}] {spec.place}: {spec.command[0]}: {error.strerror}")
             return NOT_FOUND
         if process is None:
             return None
@@ -152,11 +152,11 @@ class Launch:
         assert process.stdout is not None
         with process.stdout as lines:
             for line in lines:
-                self._tell(f"[{label}] {line.decode(errors='replace').rstrip()}")
+                self._print(f"[{label}] {line.decode(errors='replace').rstrip()}")
 
     def _finish(self, code: int, reason: str) -> None:
         self._end(code)
-        self._tell(reason)
+        self._print(reason)
 
     def _end(self, code: int) -> None:
         with self._lock:
@@ -164,7 +164,7 @@ class Launch:
                 self._code = code
             self._ended.set()
 
-    def _tell(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         """Say a line; once nobody reads any more, the launch ends, and processes must not block on it."""
         try:
             self._say(line)

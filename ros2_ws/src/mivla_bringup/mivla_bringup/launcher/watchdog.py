@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from mivla_bringup.launcher.ending import end_all
+from mivla_bringup.launcher.termination import end_all
 from mivla_drivers.shared_memory import clear_leftovers
 
 

@@ -48,7 +48,7 @@ class CameraNode(Node):
             declare(self, {name: ParameterSpec(default, f"device of {camera.name}")})
             self._streams.append(CameraStream(self, camera, self._value(name)))
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(DIAGNOSTICS_PERIOD_S, self._tell)
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         for stream in self._streams:
             stream.start()
 
@@ -60,7 +60,7 @@ class CameraNode(Node):
     def _value(self, name: str) -> str:
         return self.get_parameter(name).value
 
-    def _tell(self) -> None:
+    def _publish_diagnostics(self) -> None:
         for stream in self._streams:
             state = stream.reader.diagnostics(time.monotonic())
             name = f"{self.get_fully_qualified_name().lstrip('/')}/{stream.camera.name}"

@@ -15,7 +15,7 @@ POLL_S = 0.05
 
 
 @dataclass(frozen=True)
-class Patience:
+class Deadlines:
     """How long processes get to end after SIGINT, then after SIGTERM, then after SIGKILL [s]."""
 
     interrupt_s: float = 8.0
@@ -32,16 +32,16 @@ def members(mark: str, sessions: Collection[int] = ()) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if _belongs(process, mark, sessions)]
 
 
-def end_all(mark: str, sessions: Collection[int] = (), patience: Patience | None = None) -> bool:
+def end_all(mark: str, sessions: Collection[int] = (), deadlines: Deadlines | None = None) -> bool:
     """Ask the members to end, then insist; whether all of them are gone.
 
     Each gets SIGINT once, SIGTERM where that was not enough, and SIGKILL at the end.
     """
-    patience = patience or Patience()
+    deadlines = deadlines or Deadlines()
     for number, seconds in (
-        (signal.SIGINT, patience.interrupt_s),
-        (signal.SIGTERM, patience.terminate_s),
-        (signal.SIGKILL, patience.kill_s),
+        (signal.SIGINT, deadlines.interrupt_s),
+        (signal.SIGTERM, deadlines.terminate_s),
+        (signal.SIGKILL, deadlines.kill_s),
     ):
         found = members(mark, sessions)
         for process in found:
@@ -72,8 +72,8 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 
 def _await_end(processes: list[psutil.Process], seconds: float) -> None:
     """Wait without reaping: the exit status belongs to whoever started the process."""
-    patience = time.monotonic() + seconds
-    while time.monotonic() < patience:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         processes = [process for process in processes if _runs(process)]
         if not processes:
             return
