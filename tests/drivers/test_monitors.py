@@ -1,9 +1,10 @@
 """What lasts long enough is believed."""
 
-import numpy as np
+from pretend_arm import CONTRACT, GRIPPER, JOINT2
 
 from mivla_drivers.control.debounce import Debounce
-from mivla_drivers.control.feedback_monitor import Feedback, FeedbackMonitor, TrackingMonitor
+from mivla_drivers.control.feedback_monitor import Feedback, FeedbackMonitor
+from mivla_drivers.control.tracking_monitor import TrackingMonitor
 
 
 def test_what_lasts_is_believed_and_what_was_interrupted_begins_anew():
@@ -15,17 +16,23 @@ def test_what_lasts_is_believed_and_what_was_interrupted_begins_anew():
 
 
 def test_a_joint_that_stays_away_is_blocked_and_a_gripper_never_is():
-    monitor = TrackingMonitor(np.array([0.3, np.inf]), duration_s=0.3)
-    held = np.array([0.0, 0.05])
-    assert monitor.blocked(np.array([0.5, 0.0]), held, now=0.0) is None
-    assert monitor.blocked(np.array([0.5, 0.0]), held, now=0.2) is None
-    assert monitor.blocked(np.array([0.5, 0.0]), held, now=0.4) == 0
+    monitor = TrackingMonitor(CONTRACT)
+    away = CONTRACT.home.copy()
+    away[GRIPPER] = 0.0
+    assert [monitor.blocked(away, CONTRACT.home, now) for now in (0.0, 0.2, 0.4)] == ["", "", ""]
+    away[JOINT2] += 0.5
+    assert [monitor.blocked(away, CONTRACT.home, now) for now in (0.5, 0.7)] == ["", ""]
+    assert (
+        monitor.blocked(away, CONTRACT.home, 0.9) == "joint2 is blocked: commanded 1.400 rad, measured 0.900"
+    )
 
 
 def test_an_arm_that_catches_up_in_time_is_not_blocked():
-    monitor = TrackingMonitor(np.array([0.3]), duration_s=0.3)
+    monitor = TrackingMonitor(CONTRACT)
     for now, gap in ((0.0, 0.5), (0.2, 0.1), (0.25, 0.5), (0.5, 0.5)):
-        assert monitor.blocked(np.array([gap]), np.zeros(1), now) is None
+        away = CONTRACT.home.copy()
+        away[JOINT2] += gap
+        assert not monitor.blocked(away, CONTRACT.home, now)
 
 
 def test_feedback_is_stale_then_lost_and_counts_again_once_it_has_lasted():

@@ -7,17 +7,14 @@ import numpy as np
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.control.bus_recovery import BusRecovery
 from mivla_drivers.control.driver_report import Diagnostics, Mode, StepReport, describe
-from mivla_drivers.control.feedback_monitor import STALE_S, Feedback, FeedbackMonitor, TrackingMonitor
+from mivla_drivers.control.feedback_monitor import STALE_S, Feedback, FeedbackMonitor
 from mivla_drivers.control.power import ENABLE_TIMEOUT_S, Enabling, PowerSequencer
 from mivla_drivers.control.safety_gate import SafetyGate
 from mivla_drivers.control.target_selector import HOLD, Target, TargetSelector
+from mivla_drivers.control.tracking_monitor import TrackingMonitor
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import CommandRefused, HardwareError
 from mivla_drivers.robots.hardware import Hardware, Measurement
-
-TRACKING_ERROR_RAD = 0.2  # a joint further away than this for longer than `TRACKING_S` is blocked
-TRACKING_S = 0.3
-LEAD = 1.5  # times the tracking error: no command goes further ahead of a joint that is held back
 
 
 class Driver:
@@ -32,11 +29,8 @@ class Driver:
     def __init__(self, contract: RobotContract, hardware: Hardware) -> None:
         self._contract = contract
         self._hardware = hardware
-        tolerance = contract.tracking_error_rad or TRACKING_ERROR_RAD
-        # A gripper squeezes, so it may be blocked.
-        tolerances = np.where(contract.is_gripper, np.inf, tolerance)
-        self._tracking = TrackingMonitor(tolerances, TRACKING_S)
-        self._gate = SafetyGate(contract.limits, 1.0 / contract.control_rate_hz, LEAD * tolerances)
+        self._tracking = TrackingMonitor(contract)
+        self._gate = SafetyGate(contract.limits, 1.0 / contract.control_rate_hz, self._tracking.lead)
         self._targets = TargetSelector(contract)
         self._power = PowerSequencer(hardware)
         self._feedback = FeedbackMonitor()
@@ -216,10 +210,8 @@ class Driver:
         }
         commanded = self._gate.position
         if self._measurement is not None and commanded is not None:
-            error = np.abs(commanded - self._measurement.position)[~self._contract.is_gripper].max(
-                initial=0.0
-            )
-            values["tracking_error_rad"] = f"{error:.3f}"
+            error_rad = self._tracking.error_rad(commanded, self._measurement.position)
+            values["tracking_error_rad"] = f"{error_rad:.3f}"
         held = self._following == HOLD and self.source != "none"
         waiting = held and (self._feedback_is_stale or self._targets.is_late)
         return describe(self._mode, self._reason, waiting, self._measurement, values)
@@ -308,15 +300,9 @@ class Driver:
             return
         elif measurement.faults and self._mode is Mode.ACTIVE:
             self.fail("; ".join(measurement.faults))
-        elif commanded is not None:
-            joint = self._tracking.blocked(commanded, measurement.position, now)
-            if joint is not None:
-                self._hold_where_blocked(joint, commanded, measurement.position)
-
-    def _hold_where_blocked(self, joint: int, commanded: np.ndarray, measured: np.ndarray) -> None:
-        """Give in at the arm, but keep what the gripper squeezes."""
-        self._gate.restart(np.where(self._contract.is_gripper, commanded, measured))
-        name, unit = self._contract.joints[joint], self._contract.units[joint]
-        self.fail(
-            f"{name} is blocked: commanded {commanded[joint]:.3f} {unit}, measured {measured[joint]:.3f}"
-        )
+        elif commanded is not None and (
+            blocked := self._tracking.blocked(commanded, measurement.position, now)
+        ):
+            # Give in at the arm, but keep what the gripper squeezes.
+            self._gate.restart(np.where(self._contract.is_gripper, commanded, measurement.position))
+            self.fail(blocked)

@@ -1,10 +1,8 @@
-"""Which feedback the driver believes: its age, its return after a silence, and joints that do not follow."""
+"""Which feedback the driver believes: its age, and its return after a silence."""
 
 from __future__ import annotations
 
 from enum import Enum
-
-import numpy as np
 
 from mivla_drivers.control.debounce import Debounce
 
@@ -43,21 +41,3 @@ class FeedbackMonitor:
         """Treat the feedback as lost, because the bus failed in another way: it must come back first."""
         self._lost = True
         self._fresh_again.reset()
-
-
-class TrackingMonitor:
-    """Notices a joint that stays far from where it is commanded: a blocked arm."""
-
-    def __init__(self, tolerance: np.ndarray, duration_s: float) -> None:
-        """`tolerance` is (n,) [rad or m], infinite for a joint that may be blocked: a gripper's."""
-        self._tolerance = tolerance
-        self._far = Debounce(duration_s)
-
-    def blocked(self, commanded: np.ndarray, measured: np.ndarray, now: float) -> int | None:
-        """Index of the joint that has been too far away for too long, or None."""
-        excess = np.abs(commanded - measured) - self._tolerance
-        return int(np.argmax(excess)) if self._far.update(bool((excess > 0).any()), now) else None
-
-    def reset(self) -> None:
-        """Start counting anew."""
-        self._far.reset()
