@@ -15,7 +15,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,7 +49,7 @@ class Operator:
             stdout=end,
             stderr=end,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # it is the session's terminal
+            preexec_fn=_take_terminal,
         )
         os.close(end)
         threading.Thread(target=self._read, daemon=True).start()
@@ -80,6 +80,27 @@ class Operator:
                     self._arrived.notify_all()
 
 
+def _take_terminal() -> None:
+    """In the child: as an operator's shell starts it; a test runner in the background is deaf to Ctrl-C."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture
+def call() -> Iterator[Callable[..., Operator]]:
+    """Starts `mivla trials --on-robot WORDS`; what a failed test leaves is ended."""
+    operators: list[Operator] = []
+
+    def start(*words: str) -> Operator:
+        operators.append(Operator(*words))
+        return operators[-1]
+
+    yield start
+    for operator in operators:
+        operator.process.kill()
+        operator.process.wait()
+
+
 @pytest.fixture(scope="module")
 def bringup() -> Iterator[RobotClient]:
     """A simulated bringup with the shipped policy, and a client that watches it."""
@@ -105,9 +126,9 @@ def driver_says(client: RobotClient, **expected: str) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_an_operator_sets_up_judges_stops_leaves_out_and_quits(bringup, tmp_path):
+def test_an_operator_sets_up_judges_stops_leaves_out_and_quits(bringup, call, tmp_path):
     out = tmp_path / "out"
-    operator = Operator("--trials", "3", "--time-limit", "20", "--out", str(out))
+    operator = call("--trials", "3", "--time-limit", "20", "--out", str(out))
     operator.until("trial 1/3: set up the scene for 'Move the bottle onto the pad.'", 60)
     time.sleep(0.5)
     assert bringup.driver_report().values["following"] == "hold"  # nothing moves before the Enter
@@ -149,12 +170,13 @@ def test_an_operator_sets_up_judges_stops_leaves_out_and_quits(bringup, tmp_path
         digest_of_file(POLICY / "model.safetensors"),
     )
     assert [file.name for file in out.glob("*.webm")] == ["trial_000_failure.webm"]
+    assert "[piper.driver] [" in (out / "launch.log").read_text()  # what the nodes logged meanwhile
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("ending", ["terminal", "interrupt"])
-def test_a_lost_terminal_and_ctrl_c_take_the_robot_from_the_policy(bringup, tmp_path, ending):
-    operator = Operator("--trials", "1", "--out", str(tmp_path / "out"))
+def test_a_lost_terminal_and_ctrl_c_take_the_robot_from_the_policy(bringup, call, tmp_path, ending):
+    operator = call("--trials", "1", "--out", str(tmp_path / "out"))
     operator.until("trial 1/1: set up", 60)
     time.sleep(0.5)
     operator.press("\n")
@@ -171,9 +193,9 @@ def test_a_lost_terminal_and_ctrl_c_take_the_robot_from_the_policy(bringup, tmp_
     assert (left["trial"], bool(left["reason"])) == (0, True)
 
 
-def test_a_space_on_the_way_home_stops_the_arm_and_asks_again(bringup, tmp_path):
+def test_a_space_on_the_way_home_stops_the_arm_and_asks_again(bringup, call, tmp_path):
     bringup.select_source("none")
-    operator = Operator("--trials", "1", "--out", str(tmp_path / "out"))
+    operator = call("--trials", "1", "--out", str(tmp_path / "out"))
     operator.until("trial 1/1: set up", 60)
     time.sleep(0.5)
     operator.press("\n ")
@@ -214,6 +236,12 @@ def test_words_that_do_not_go_together_are_refused(tmp_path, capsys, words, expe
     assert cli.main(["trials", *words, "--out", str(tmp_path / "out")]) == 2
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_resumed_only_with_the_judge_it_was_begun_with(tmp_path, capsys):
+    (tmp_path / "summary.json").write_text(json.dumps({"judged_by": "operator", "n": 1}))
+    assert cli.main(["trials", "--resume", "--out", str(tmp_path)]) == 2
+    assert "was judged by the operator, not by the simulator (--on-robot)" in capsys.readouterr().err
 
 
 def test_a_task_without_a_file_is_said_by_the_command_line():

@@ -17,7 +17,7 @@ from mivla_drivers.contract import RobotContract
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import trajectory_message
 from mivla_drivers.errors import MivlaError
-from mivla_drivers.ros.robot_client import CallRefused, RobotClient
+from mivla_drivers.ros.robot_client import SERVICES, CallRefused, RobotClient
 from mivla_drivers.simulation.expert import JointPlan
 from mivla_drivers.simulation.task import Task
 
@@ -104,4 +104,4 @@ def _recorder(call: Callable[[], str]) -> str:
     try:
         return call()
     except CallRefused as error:
-        raise TrialError(f"recorder/{call.__name__}: {error}") from None
+        raise TrialError(f"{SERVICES[call.__name__]}: {error}") from None

@@ -60,7 +60,7 @@ def judged_task(name: str, instruction: str | None, subtasks: str | None) -> Jud
 
 @contextmanager
 def attached(args: argparse.Namespace, contract: RobotContract) -> Iterator[RobotClient]:
-    """An operator of the running bringup; whatever happens, the policy has lost the robot afterwards.
+    """An operator of the running bringup.
 
     Raises:
         RobotClientError: there is no such robot.

@@ -12,6 +12,7 @@ from rclpy.parameter import Parameter, parameter_value_to_python
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from mivla_drivers.ros import operator_endpoint
 from mivla_drivers.ros.client_node import (
     DISCOVERY_TICK_S,
     CallRefused,
@@ -24,7 +25,7 @@ from mivla_drivers.ros.instruction import HEARD_S, LATCHED, TOPIC, spoken
 if TYPE_CHECKING:
     from mivla_drivers.ros.robot_watch import RobotWatch
 
-__all__ = ["CallRefused", "DriverReport", "NoAnswer", "RobotClient", "RobotClientError"]
+__all__ = ["SERVICES", "CallRefused", "DriverReport", "NoAnswer", "RobotClient", "RobotClientError"]
 
 ANSWER_S = 10.0  # longest wait for a service and its answer
 ASK_AGAIN_S = 2.0  # DDS may lose the answer to a client that was only just discovered
@@ -88,8 +89,15 @@ class RobotClient(ClientNode):
         return self.call("enable")
 
     def stop(self, deadline_s: float = ANSWER_S) -> str:
-        """Brake and hold until `enable`."""
-        return self.call("stop", deadline_s)
+        """Brake and hold until `enable`; by the driver's short way where it runs on this machine, else through ROS."""
+        path = operator_endpoint.endpoint_path("driver", self.namespace, self._context.get_domain_id())
+        try:
+            answer = operator_endpoint.call(path, "stop", "", deadline_s)
+        except operator_endpoint.EndpointError:  # not here, or its endpoint hangs
+            return self.call("stop", deadline_s)
+        if not answer.success:
+            raise CallRefused(answer.message)
+        return answer.message
 
     def home(self) -> str:
         """Start for the home pose, while no source holds the robot; returns at once."""
