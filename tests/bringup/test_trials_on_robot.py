@@ -174,6 +174,33 @@ def test_an_operator_sets_up_judges_stops_leaves_out_and_quits(bringup, call, tm
 
 
 @pytest.mark.timeout(120)
+def test_a_try_that_the_time_or_the_driver_ended_is_judged_afterwards(bringup, call, tmp_path):
+    operator = call("--trials", "2", "--time-limit", "2.5", "--out", str(tmp_path / "out"))
+    operator.until("trial 1/2: set up", 60)
+    time.sleep(0.5)
+    operator.press("\n")
+    operator.until("the time is up; the arm holds")
+    driver_says(bringup, command_source="none")
+    operator.press("s1f")
+    operator.until("no success any more")
+    operator.until("trial 2/2: set up")
+    time.sleep(0.5)
+    operator.press("\n")
+    operator.until("THE POLICY MOVES THE ARM")
+    driver_says(bringup, command_source="policy")
+    bringup.stop()  # another operator's, from elsewhere
+    operator.until("the driver took the robot from the policy (stopped")
+    operator.press("f")
+    assert operator.process.wait(30) == 0
+    first, second = csv.DictReader((tmp_path / "out" / "trials.csv").open())
+    assert (first["success"], first["time_s"], first["completeness"]) == ("0", "2.500", "0.2500")
+    assert (second["success"], second["completeness"]) == ("0", "0.0000")
+    assert float(second["time_s"]) < 2.5
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["complete"]
+    bringup.enable()
+
+
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("ending", ["terminal", "interrupt"])
 def test_a_lost_terminal_and_ctrl_c_take_the_robot_from_the_policy(bringup, call, tmp_path, ending):
     operator = call("--trials", "1", "--out", str(tmp_path / "out"))

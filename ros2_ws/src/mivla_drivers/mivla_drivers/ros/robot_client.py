@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from mivla_drivers.ros.client_node import (
     RobotClientError,
 )
 from mivla_drivers.ros.instruction import HEARD_S, LATCHED, TOPIC, spoken
+from mivla_drivers.ros.operator_endpoint import Answer
 
 if TYPE_CHECKING:
     from mivla_drivers.ros.robot_watch import RobotWatch
@@ -152,13 +155,39 @@ class RobotClient(ClientNode):
     def say(self, sentence: str, deadline_s: float = ANSWER_S) -> str:
         """Say what to do, an empty sentence pauses the policy; who heard it, when all that are there have.
 
-        Whoever listens is the driver's word: it has discovered them all, says the sentence to those that this
-        client has not found yet, and keeps it for nodes that start later.
+        A driver on this machine says it for this client, once. Elsewhere both say it, so a listener may hear it twice.
+        Whoever listens is the driver's word: it has discovered them all, and keeps the sentence for nodes that start
+        later.
 
         Raises:
             NoAnswer: there is no active driver.
             CallRefused: nobody but the driver listens, or a listener did not acknowledge.
         """
+        answer = self._call_here("say", sentence, deadline_s) or self._say_through_ros(sentence, deadline_s)
+        if not answer.success:
+            raise CallRefused(answer.message)
+        return answer.message
+
+    def _call_here(self, action: str, value: str, deadline_s: float) -> Answer | None:
+        """The answer of a driver on this machine, by its short way; None where there is none or it hangs."""
+        path = operator_endpoint.endpoint_path("driver", self.namespace, self._context.get_domain_id())
+        answers: list[Answer] = []
+
+        def call() -> None:
+            with suppress(operator_endpoint.EndpointError):
+                answers.append(operator_endpoint.call(path, action, value, deadline_s))
+
+        thread = threading.Thread(
+            target=call, name="operator call", daemon=True
+        )  # the caller goes on spinning
+        thread.start()
+        longest = deadline_s + operator_endpoint.KNOCK_S
+        what = f"an answer of the driver to {action}"
+        self.wait_until(lambda: not thread.is_alive(), longest, what, DISCOVERY_TICK_S)
+        return answers[0] if answers else None
+
+    def _say_through_ros(self, sentence: str, deadline_s: float) -> Answer:
+        """Say it on the topic; what the driver's diagnostics tell of it."""
         self.watch.follow_diagnostics()
         speaker = self.node.create_publisher(String, TOPIC, LATCHED)
         try:
@@ -180,10 +209,7 @@ class RobotClient(ClientNode):
             # Only the driver's copy stays: two latched sentences would reach a late listener in any order.
             self.node.destroy_publisher(speaker)
         listeners = [name for name in said["instruction_listeners"].split(", ") if name]
-        answer = spoken(self.namespace, sentence, listeners, said["instruction_heard"] == "True")
-        if not answer.success:
-            raise CallRefused(answer.message)
-        return answer.message
+        return spoken(self.namespace, sentence, listeners, said["instruction_heard"] == "True")
 
     def driver_report(self) -> DriverReport:
         """The driver's newest diagnostics, without values before the first; `watch.follow_diagnostics` is yours."""
