@@ -137,6 +137,10 @@ def _run_on_robot(args: argparse.Namespace, out: Path) -> int:
     with Terminal() as terminal, claimed_folder(out), attached(args, contract) as client:
         require_same_robot(client, contract)
         policy = policy_of(client, remote=args.interface is not None)
+        if policy[1] is None:
+            print(
+                f"policy {policy[0]}: its weights are not seen from here, so results hold no SHA-256 of them"
+            )
         results = TrialResults(out, judged_settings(task, contract, policy, args))
         if args.resume:
             results.resume()
