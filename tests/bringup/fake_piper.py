@@ -17,11 +17,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers.contract import load_contract
 from mivla_drivers.conversions import image_message, joint_state_message
+from mivla_drivers.ros.instruction import LATCHED, TOPIC, InstructionKeeper
 
 SUBTASKS = ("grasped", "lifted", "over_the_pad", "placed")
 
@@ -41,6 +43,7 @@ class FakeSimulator(Node):
             for camera in contract.cameras
         ]
         self._trajectory = self.create_publisher(JointTrajectory, "policy/joint_trajectory", 2)
+        self.create_subscription(String, TOPIC, lambda _: None, LATCHED)  # as a policy listens
         self.create_service(Trigger, "simulator/reset", self._reset)
         self.create_timer(0.1, self._tick)
 
@@ -80,6 +83,7 @@ class FakeDriver(Node):
         self._joint_states = self.create_publisher(JointState, "joint_states", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._starved = 0
+        self._instruction = InstructionKeeper(self)
         self.create_service(Trigger, "driver/home", self._home)
         self.create_timer(0.05, self._tick)
 
@@ -102,9 +106,9 @@ class FakeDriver(Node):
         if self._mood == "hungry" and self.held_s() is not None and self._starved < 3:
             self._starved += 1
             self.get_logger().warning("nothing to play from policy")
-        values = [("starved", self._starved), ("chunks_refused", 2 * self._starved)]
+        values = {"starved": self._starved, "chunks_refused": 2 * self._starved, **self._instruction.values()}
         state = DiagnosticStatus(
-            name="piper/driver", values=[KeyValue(key=k, value=str(v)) for k, v in values]
+            name="piper/driver", values=[KeyValue(key=k, value=str(v)) for k, v in values.items()]
         )
         self._diagnostics.publish(DiagnosticArray(status=[state]))
         zero = np.zeros(self._contract.size)

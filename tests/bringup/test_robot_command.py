@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from std_msgs.msg import String
 
 from mivla_bringup import cli
 from mivla_bringup.commands import robot as command
@@ -21,6 +22,7 @@ from mivla_bringup.launcher.plan import plan_launch
 from mivla_bringup.launcher.runner import Launch
 from mivla_drivers.contract import load_contract
 from mivla_drivers.network import claimed_domain, ros_environment
+from mivla_drivers.ros.instruction import LATCHED, TOPIC
 from mivla_drivers.ros.robot_client import CallRefused, NoAnswer, RobotClient
 
 CONTRACT = load_contract("piper")
@@ -139,7 +141,15 @@ def test_a_sentence_is_said_to_whoever_listens_before_its_speaker_ends(robot, cl
 
 @pytest.mark.timeout(180)
 def test_a_connected_client_does_what_the_command_does(client):
-    assert client.say("Fold the towel.") == "said 'Fold the towel.'; heard by recorder"
+    heard: list[str] = []
+    listener = client.node.create_subscription(
+        String, TOPIC, lambda message: heard.append(message.data), LATCHED
+    )
+    client.spin_for(1.0)
+    assert client.say("Fold the towel.") == "said 'Fold the towel.'; heard by operator_of_tests, recorder"
+    client.spin_for(0.5)
+    assert heard.count("Fold the towel.") == 1  # each sentence starts a trial of the policy
+    client.node.destroy_subscription(listener)
     client.watch.follow_diagnostics()
     client.wait_until(lambda: instruction_of(client) == "Fold the towel.", 5.0, "the driver's word on it")
     assert "stopped" in client.stop()

@@ -91,6 +91,7 @@ def test_csv_has_one_row_a_trial_and_a_column_a_subtask(tmp_path):
 
 def test_trials_are_read_back_as_they_were_written(tmp_path):
     trials = [trial(0, 4, 8.25), replace(trial(1, 1, 30.0), warnings=2, starved=1, refused=3)]
+    trials += [replace(trial(2, 2), seed=None)]  # a scene that an operator set up
     write_csv(tmp_path / "trials.csv", trials, "hard")
     assert read_csv(tmp_path / "trials.csv") == trials
 

@@ -27,7 +27,7 @@ from mivla_bringup.commands import trials
 from mivla_bringup.commands.trials import settings
 from mivla_bringup.launcher.plan import Plan, ProcessSpec
 from mivla_bringup.run_folder import claimed_folder
-from mivla_bringup.trials import session
+from mivla_bringup.trials import operated_robot, session
 from mivla_bringup.trials.metrics import Trial
 from mivla_bringup.trials.provenance import digest_of_file
 from mivla_bringup.trials.results import TrialResults
@@ -35,6 +35,7 @@ from mivla_drivers.contract import load_contract
 
 FAKE = str(Path(__file__).with_name("fake_piper.py"))
 SETTINGS = (
+    "judged_by",
     "task",
     "robot",
     "robot_sha256",
@@ -141,8 +142,8 @@ def test_a_trial_ends_at_its_time_limit_and_tells_what_the_driver_and_the_log_ha
 def test_a_broken_bringup_is_an_error_and_a_try_that_is_left_out(
     run_trials, monkeypatch, mood, words, expected
 ):
-    monkeypatch.setattr(session, "HOME_S", 1.0)
-    monkeypatch.setitem(session.SILENCE_S, "policy", 1.0)
+    monkeypatch.setattr(operated_robot, "HOME_S", 1.0)
+    monkeypatch.setattr(session, "POLICY_SILENCE_S", 1.0)
     code, out, printed = run_trials(mood, "--trials", "1", *words)
     assert code == 2
     assert sorted(files(out)) == ["launch.log", "summary.json"]

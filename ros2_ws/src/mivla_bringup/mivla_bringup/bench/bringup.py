@@ -19,6 +19,7 @@ from mivla_bringup.launcher.plan import plan_launch
 from mivla_bringup.launcher.runner import Launch
 from mivla_drivers import network
 from mivla_drivers.contract import RobotContract
+from mivla_drivers.ros.robot_client import RobotClient
 
 SETTLE_S = 2.0
 LOG_LINES_SHOWN = 12
@@ -30,7 +31,11 @@ def measure_bringup(contract: RobotContract, policy: Path, seconds: float) -> li
     Raises:
         BenchError: a process ended or fell silent; shows the last lines that were logged.
     """
-    with running_bringup(contract, policy) as check, Observer(contract, check) as observer:
+    with (
+        running_bringup(contract, policy) as check,
+        RobotClient(contract.robot, "bench", check=check) as client,
+    ):
+        observer = Observer(contract, client)
         observer.hand_over(INSTRUCTION)
         observer.listen(SETTLE_S)
         observer.restart()

@@ -1,4 +1,4 @@
-"""Hands a simulated robot to its policy, and listens."""
+"""Hands a simulated robot to its policy, and listens to what is measured."""
 
 from __future__ import annotations
 
@@ -21,16 +21,13 @@ LOOK_PERIOD_S = 0.5
 
 
 class Observer:
-    """A context manager around a robot's client; `heard` is what it heard since `restart`.
+    """An operator who listens to all that is measured; `heard` is what arrived since `restart`."""
 
-    `check` is called while waiting; it raises where a process of the bringup has ended.
-    """
-
-    def __init__(self, contract: RobotContract, check: Callable[[], None]) -> None:
+    def __init__(self, contract: RobotContract, client: RobotClient) -> None:
         self._cameras = [camera.name for camera in contract.cameras]
-        self._robot = RobotClient(contract.robot, "bench", check)
+        self._client = client
         self.restart()
-        subscribe = self._robot.node.create_subscription
+        subscribe = client.node.create_subscription
         subscribe(JointTrajectory, "policy/joint_trajectory", self._on_trajectory, 10)
         subscribe(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         for camera in contract.cameras:
@@ -38,32 +35,24 @@ class Observer:
             subscribe(Image, f"{camera.topic}/image_raw", on_image, qos_profile_sensor_data)
             subscribe(CameraInfo, f"{camera.topic}/camera_info", on_info, qos_profile_sensor_data)
 
-    def __enter__(self) -> Observer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._robot.close()
-
     def restart(self) -> None:
         """Forget what was heard."""
         self.heard = Heard.nothing(self._cameras)
 
-    def hand_over(self, instruction: str, timeout_s: float = 60.0) -> None:
+    def hand_over(self, instruction: str, deadline_s: float = 60.0) -> None:
         """Wait for the driver's motors and for images, then let the policy drive; returns once it plans.
 
         Raises:
-            BenchError: a process of the bringup has ended, a part is missing after `timeout_s`, or a call is refused.
+            BenchError: a part of the bringup is missing after `deadline_s`, refuses, or has ended.
         """
-        robot = self._robot
+        client, heard = self._client, self.heard
         try:
-            robot.wait_until(lambda: all(self.heard.images.values()), timeout_s, f"images of {self._cameras}")
-            robot.wait_until(self._is_active, timeout_s, "a driver in mode active in /diagnostics")
-            robot.wait_until(
-                lambda: robot.node.count_publishers("policy/joint_trajectory") > 0, timeout_s, "a policy"
-            )
-            robot.say(instruction)
-            robot.select_source("policy")
-            robot.wait_until(lambda: bool(self.heard.latencies_ms), timeout_s, "trajectories of the policy")
+            client.wait_until(lambda: all(heard.images.values()), deadline_s, f"images of {self._cameras}")
+            client.wait_until(self._is_active, deadline_s, "a driver in mode active in /diagnostics")
+            client.wait_until(self._policy_listens, deadline_s, "a policy that listens on instruction")
+            client.select_source("policy")
+            client.say(instruction)
+            client.wait_until(lambda: bool(heard.latencies_ms), deadline_s, "trajectories of the policy")
         except RobotClientError as error:
             raise BenchError(str(error)) from None
 
@@ -75,11 +64,14 @@ class Observer:
             if look is not None and now >= next_look:
                 look()
                 next_look = now + LOOK_PERIOD_S
-            self._robot.spin()
+            self._client.spin()
             now = time.monotonic()
 
     def _is_active(self) -> bool:
         return bool(self.heard.driver) and self.heard.driver[-1]["mode"] == "active"
+
+    def _policy_listens(self) -> bool:
+        return bool(self.heard.driver[-1]["instruction_listeners"])
 
     def _on_image(self, camera: str, message: Image) -> None:
         self.heard.images[camera].append(stamp_seconds(message.header.stamp))

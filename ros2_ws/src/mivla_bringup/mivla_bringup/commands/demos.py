@@ -15,14 +15,16 @@ from mivla_bringup.demos.progress import PROGRESS, DemonstrationProgress, refuse
 from mivla_bringup.launcher.plan import Plan, plan_launch
 from mivla_bringup.launcher.runner import Launch
 from mivla_bringup.run_folder import claimed_folder, read_json
+from mivla_bringup.trials.errors import TrialError
 from mivla_bringup.trials.launch_log import LaunchLog
 from mivla_bringup.trials.provenance import command_line, digest_of_contract
 from mivla_bringup.trials.results import LOG
-from mivla_bringup.trials.session import TrialError, TrialPlan
+from mivla_bringup.trials.scene import TrialPlan
 from mivla_drivers import network
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.robots import DEFAULT_ROBOT
+from mivla_drivers.ros.robot_client import RobotClient, RobotClientError
 from mivla_drivers.simulation.task import Task
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_reference
 
@@ -68,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         MivlaError: nothing was touched: an argument is wrong, or `--out` holds episodes.
         TrialError: simulator, driver or recorder refuses, falls silent or ends; or too many demonstrations fail.
+        RobotClientError: one of them refuses or does not answer.
         Interrupted: by a signal. In both cases whole episodes are kept, and the one under way is discarded.
     """
     found = read_json(args.out / PROGRESS) if args.resume else {}
@@ -107,10 +110,10 @@ def _run_bringup(
         network.apply(stack.enter_context(network.claimed_domain()))
         log = stack.enter_context(LaunchLog(args.out / LOG, command_line()))
         launch = stack.enter_context(Launch(plan.processes, say=log.write))
-        session = DemonstrationSession(
-            contract, task, contract.robot, lambda: require_all_alive(launch, log.path)
+        client = stack.enter_context(
+            RobotClient(contract.robot, check=lambda: require_all_alive(launch, log.path))
         )
-        stack.enter_context(session)
+        session = DemonstrationSession(contract, task, client)
         print("starting simulator, driver and recorder ...", flush=True)
         session.wait_until_ready()
         _record(session, progress, task, args)
@@ -148,7 +151,7 @@ def _record(
         plan = TrialPlan(attempts + 1, seed, mode, instruction, time_limit_s=30.0)
         try:
             success, word = session.record(plan)
-        except TrialError:
+        except (TrialError, RobotClientError):
             raise
         except MivlaError as error:  # a scene out of reach is no demonstration; the next seed is tried
             success, word = False, str(error)

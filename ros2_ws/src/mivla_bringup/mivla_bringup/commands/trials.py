@@ -1,14 +1,12 @@
-"""`mivla trials`: start a simulated bringup, run trials in it, and measure the policy."""
+"""`mivla trials`: measure a policy by trials, in a simulated bringup of their own or beside one that runs."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
-import time
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +15,29 @@ from mivla_bringup.commands.values import not_negative, positive
 from mivla_bringup.launcher.plan import Plan, plan_launch
 from mivla_bringup.launcher.runner import Launch
 from mivla_bringup.run_folder import RunFolderError, claimed_folder, dated_folder, read_json
+from mivla_bringup.trials.errors import TrialError
 from mivla_bringup.trials.launch_log import LaunchLog
-from mivla_bringup.trials.metrics import summarise
+from mivla_bringup.trials.on_robot import MODE as BY_HAND
+from mivla_bringup.trials.on_robot import (
+    attached,
+    judged_settings,
+    judged_task,
+    policy_of,
+    require_same_robot,
+    run_judged,
+)
 from mivla_bringup.trials.provenance import command_line, digest_of_contract, digest_of_file
-from mivla_bringup.trials.report import so_far, table, trial_line, troubles
-from mivla_bringup.trials.results import LOG, SUMMARY, TrialResults, refuse_trials
-from mivla_bringup.trials.session import TrialError, TrialPlan, TrialSession
+from mivla_bringup.trials.results import LOG, OPERATOR, SIMULATOR, SUMMARY, TrialResults, refuse_trials
+from mivla_bringup.trials.run import report, run_trials, written
+from mivla_bringup.trials.scene import SimulatedScene, TrialPlan
+from mivla_bringup.trials.session import TrialSession
+from mivla_bringup.trials.terminal import Terminal
 from mivla_drivers import network
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.robots import DEFAULT_ROBOT
+from mivla_drivers.ros.robot_client import RobotClient, RobotClientError
 from mivla_drivers.simulation.task import Task
-from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_label, task_reference
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_reference
 from mivla_policy.policies import DEFAULT_BACKEND, require_spec, split_spec
 from mivla_policy.policy_folder import WEIGHTS, check_policy_folder
 from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
@@ -36,6 +46,8 @@ LOG_LINES_SHOWN = 12
 # A real arm sends its joints 200 times a second; half of that leaves two cores enough for everything else.
 FEEDBACK_RATE_HZ = "100.0"
 RUNS = Path("build/trials")
+RESUME = "--resume"
+NOT_COMPLETE = 1  # exit code of a run that its operator ended
 DEFAULTS: dict[str, Any] = {
     "robot": DEFAULT_ROBOT,
     "task": DEFAULT_TASK,
@@ -69,6 +81,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on with the run in --out, where it was stopped, or with more --trials",
     )
+    robot = parser.add_argument_group(
+        "beside a bringup that is running",
+        "no simulator is started: an operator sets up scenes and judges by keys",
+    )
+    robot.add_argument("--on-robot", action="store_true", help="run the policy of that bringup on its robot")
+    robot.add_argument("--namespace", metavar="NAME", help="the robot's (its contract's name)")
+    robot.add_argument("--interface", metavar="NAME", help="reach it on this interface's network")
+    robot.add_argument("--instruction", metavar="SENTENCE", help="what the policy is told (the task's)")
+    robot.add_argument("--subtasks", metavar="A,B", help="names to tick, of a task that has no file")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,6 +102,9 @@ def run(args: argparse.Namespace) -> int:
         Interrupted: by a signal; the same.
     """
     out = _out(args)
+    if args.on_robot:
+        return _run_on_robot(args, out)
+    _refuse_given(args, ("namespace", "interface", "instruction", "subtasks"), "goes with --on-robot only")
     _fill_in(args, out)
     task, args.task = load_task(args.task), task_reference(args.task)
     task.check_condition(args.mode)
@@ -93,19 +117,51 @@ def run(args: argparse.Namespace) -> int:
         results = TrialResults(out, settings(args, contract, digest))
         if args.resume:
             results.resume()
+        title = partial(_title, results, args)
         if results.complete:
-            print(_report(results, args))
+            print(report(results, title(), RESUME))
             return 0
-        results.write()
-        try:
-            _run_trials(results, plan, contract, task, args)
-        finally:
-            results.write()
-            with suppress(OSError):  # the terminal is gone, the results are written
-                if sys.stdout.isatty() and not results.complete:
-                    print()  # below the line of the trial under way
-                print(_report(results, args), flush=True)
+        with written(results, title, RESUME):
+            _run_simulated(results, plan, contract, task, args)
     return 0
+
+
+def _run_on_robot(args: argparse.Namespace, out: Path) -> int:
+    """Trials beside a running bringup; `NOT_COMPLETE` where the operator ended them early."""
+    _refuse_given(args, ("seed", "policy"), "does not go with --on-robot: the bringup that is running has it")
+    _fill_in(args, out)
+    task = judged_task(args.task, args.instruction, args.subtasks)
+    contract = load_contract(args.robot)
+    if not args.resume:
+        refuse_trials(out)
+    network.apply(network=args.interface is not None, interface=args.interface)
+    with Terminal() as terminal, claimed_folder(out), attached(args, contract) as client:
+        require_same_robot(client, contract)
+        policy = policy_of(client, remote=args.interface is not None)
+        if policy[1] is None:
+            print(
+                f"policy {policy[0]}: its weights are not seen from here, so results hold no SHA-256 of them"
+            )
+        results = TrialResults(out, judged_settings(task, contract, policy, args))
+        if args.resume:
+            results.resume()
+        with written(
+            results, lambda: f"{task.name}, {args.mode}, judged by an operator", f"{RESUME} --on-robot"
+        ):
+            if not results.complete and not run_judged(results, client, terminal, contract, task, args):
+                return NOT_COMPLETE
+    return 0
+
+
+def _refuse_given(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    for name in names:
+        if getattr(args, name) is not None:
+            raise TrialError(f"--{name}: {why}")
+
+
+def _title(results: TrialResults, args: argparse.Namespace) -> str:
+    last = results.trials[-1].seed if results.trials else args.seed
+    return f"{task_label(args.task)}, {args.mode}, seeds {args.seed} to {last}"
 
 
 def _out(args: argparse.Namespace) -> Path:
@@ -115,12 +171,24 @@ def _out(args: argparse.Namespace) -> Path:
 
 
 def _fill_in(args: argparse.Namespace, out: Path) -> None:
-    """What was not given comes from the run that is resumed, else from the defaults."""
+    """What was not given comes from the run that is resumed, else from the defaults.
+
+    Raises:
+        RunFolderError: the run that is resumed was judged by another.
+    """
     found = read_json(out / SUMMARY) if args.resume else {}
-    for name, default in DEFAULTS.items():
+    judge = OPERATOR if args.on_robot else SIMULATOR
+    before = found.get("judged_by", SIMULATOR if found else judge)
+    if before != judge:
+        raise RunFolderError(f"--resume: {out} was judged by the {before}, not by the {judge} (--on-robot)")
+    defaults = {**DEFAULTS, "mode": BY_HAND, "seed": None, "policy": None} if args.on_robot else DEFAULTS
+    for name, default in defaults.items():
         if getattr(args, name) is None:
             value = found.get("time_limit_s" if name == "time_limit" else name, default)
             setattr(args, name, value)
+    if args.on_robot and found and args.subtasks is None:
+        args.subtasks = ",".join(found["subtasks"])
+        args.instruction = args.instruction or found["instruction"]
 
 
 def _check_policy(spec: str, contract: RobotContract) -> tuple[str, str | None]:
@@ -143,6 +211,7 @@ def _check_policy(spec: str, contract: RobotContract) -> tuple[str, str | None]:
 def settings(args: argparse.Namespace, contract: RobotContract, policy_sha256: str | None) -> dict[str, Any]:
     """What decides a result, as its summary tells it."""
     return {
+        "judged_by": SIMULATOR,
         "task": args.task,
         "robot": args.robot,
         "robot_sha256": digest_of_contract(contract),
@@ -155,7 +224,7 @@ def settings(args: argparse.Namespace, contract: RobotContract, policy_sha256: s
     }
 
 
-def _run_trials(
+def _run_simulated(
     results: TrialResults, plan: Plan, contract: RobotContract, task: Task[Any], args: argparse.Namespace
 ) -> None:
     """Start the bringup and run one trial after the other; each is on disk before the next begins."""
@@ -164,63 +233,23 @@ def _run_trials(
         network.apply(domain_id)
         log = stack.enter_context(LaunchLog(results.out / LOG, command_line()))
         launch = stack.enter_context(Launch(plan.processes, say=log.write))
-        session = TrialSession(contract, contract.robot, lambda: require_all_alive(launch, log.path))
-        stack.enter_context(session)
+        client = stack.enter_context(
+            RobotClient(contract.robot, check=lambda: require_all_alive(launch, log.path))
+        )
+        session = TrialSession(contract, client, SimulatedScene(client))
         print("starting simulator, driver and policy ...", flush=True)
         try:
             session.wait_until_ready()
-        except TrialError as error:
+        except RobotClientError as error:
             require_all_alive(launch, log.path)
             raise TrialError(f"{error}. {_last_lines(log.path)}") from None
-        began, before = time.monotonic(), len(results.trials)
-        for number in range(before, args.trials):
-            with results.attempt(number, args.seed + number):
-                _run_trial(_plan(number, task, args), session, results, log, contract)
-            each = (time.monotonic() - began) / (len(results.trials) - before)
-            left_s = each * (args.trials - len(results.trials))
-            print(f"  {so_far(results.trials, args.trials, left_s)}", flush=True)
-
-
-def _run_trial(
-    plan: TrialPlan, session: TrialSession, results: TrialResults, log: LaunchLog, contract: RobotContract
-) -> None:
-    warned = log.warnings
-
-    def show(time_s: float, subtasks: Mapping[str, bool], end: str = "") -> None:
-        line = trial_line(plan.number, results.wanted, plan.seed, time_s, subtasks, end)
-        _show(line, last=bool(end))
-
-    trial, moments = session.run(plan, show)
-    trial = replace(trial, warnings=log.warnings - warned)
-    show(trial.time_s, trial.subtasks, trial.outcome)
-    if said := troubles([trial]):
-        print(f"  {said}; see {log.path}", flush=True)
-    results.add(trial)  # before the video, which takes a while and may be interrupted
-    if moments:
-        results.film(trial, moments, contract.cameras[0].rate_hz)
+        run_trials(lambda number: _plan(number, task, args), session, results, log, contract)
 
 
 def _plan(number: int, task: Task[Any], args: argparse.Namespace) -> TrialPlan:
     seed = args.seed + number
     instruction = task.instruction(task.sample_scene(seed, args.mode))
     return TrialPlan(number, seed, args.mode, instruction, args.time_limit)
-
-
-def _report(results: TrialResults, args: argparse.Namespace) -> str:
-    """The table of what was done, where it lies, and what is missing."""
-    lines = []
-    if results.trials:
-        title = f"{task_label(args.task)}, {args.mode}, seeds {args.seed} to {results.trials[-1].seed}"
-        lines += [table(summarise(results.trials), title)]
-        if said := troubles(results.trials):
-            lines += [f"  {said}: see {LOG}, trials.csv"]
-        lines += [f"videos, trials.csv and summary.json: {results.out}"]
-    if not results.complete:
-        lines += [
-            f"INCOMPLETE: {len(results.trials)} of {args.trials} trials. "
-            f"To go on: mivla trials --resume --out {results.out}"
-        ]
-    return "\n".join(lines)
 
 
 def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
@@ -254,11 +283,3 @@ def require_all_alive(launch: Launch, log: Path) -> None:
 def _last_lines(log: Path) -> str:
     last = "\n".join(f"    {line}" for line in log.read_text().splitlines()[-LOG_LINES_SHOWN:])
     return f"The last lines of {log}:\n{last}"
-
-
-def _show(line: str, last: bool) -> None:
-    """A line that is written over until its last version; without a terminal only that one is printed."""
-    if sys.stdout.isatty():
-        print(f"\r\033[K{line}", end="\n" if last else "", flush=True)
-    elif last:
-        print(line, flush=True)

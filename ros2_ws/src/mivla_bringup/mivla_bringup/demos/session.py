@@ -8,16 +8,16 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from rcl_interfaces.srv import SetParameters
-from std_msgs.msg import String
-from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from mivla_bringup.trials.session import TrialError, TrialPlan, TrialSession
+from mivla_bringup.trials.errors import TrialError
+from mivla_bringup.trials.operated_robot import OperatedRobot
+from mivla_bringup.trials.scene import SimulatedScene, TrialPlan
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import trajectory_message
 from mivla_drivers.errors import MivlaError
+from mivla_drivers.ros.robot_client import SERVICES, CallRefused, RobotClient
 from mivla_drivers.simulation.expert import JointPlan
 from mivla_drivers.simulation.task import Task
 
@@ -26,29 +26,27 @@ LOOK_AHEAD_S = 0.5  # ... and the expert knows this much of its future
 AFTERWARDS_S = 0.5  # the task looks once more at what stands still
 
 
-class DemonstrationSession(TrialSession):
-    """The operator's node of `mivla demos`: the expert takes the leader arm's place."""
+class DemonstrationSession:
+    """The operator of `mivla demos`: the expert takes the leader arm's place."""
 
-    def __init__(
-        self, contract: RobotContract, task: Task[Any], namespace: str, check: Callable[[], None]
-    ) -> None:
-        super().__init__(contract, namespace, check)
-        for name in ("start", "save", "discard"):
-            self._clients[f"recorder/{name}"] = self._node.create_client(Trigger, f"recorder/{name}")
-        self._clients["recorder/set_parameters"] = self._node.create_client(
-            SetParameters, "recorder/set_parameters"
-        )
-        self._leader = self._node.create_publisher(JointTrajectory, "teleop/joint_trajectory", 2)
-        self._task = task
+    def __init__(self, contract: RobotContract, task: Task[Any], client: RobotClient) -> None:
+        self._contract, self._task, self._client = contract, task, client
+        self._robot = OperatedRobot(contract, client)
+        self._scene = SimulatedScene(client)
+        self._leader = client.node.create_publisher(JointTrajectory, "teleop/joint_trajectory", 2)
         self._expert = task.expert(contract)
 
-    def wait_until_ready(self, timeout_s: float = 60.0) -> None:
+    def wait_until_ready(self, deadline_s: float = 60.0) -> None:
         """Wait for simulator, driver and recorder.
 
         Raises:
-            TrialError: one of them is missing after `timeout_s`.
+            RobotClientError: one of them is missing after `deadline_s`.
         """
-        self._wait_for_body(timeout_s)
+        self._robot.wait_until_ready(deadline_s)
+        self._scene.wait_until_ready(deadline_s)
+        recorder = ("record", "save", "discard", "recorder/set_parameters")
+        self._client.wait_for_services(recorder, deadline_s)
+        self._robot.wait_for_listener(deadline_s)
 
     def record(self, plan: TrialPlan) -> tuple[bool, str]:
         """One demonstration in a fresh scene: whether it succeeded, and the recorder's word on the episode.
@@ -57,31 +55,32 @@ class DemonstrationSession(TrialSession):
 
         Raises:
             TrialError: a part of the bringup refuses, falls silent or ends.
+            RobotClientError: the same.
             MivlaError: the scene is out of the arm's reach.
         """
-        self._pause()
-        self._go_home()
-        self._reset_scene(plan)
-        self._instruction.publish(String(data=plan.instruction))
-        joints = self._joints
-        assert joints is not None  # wait_until_ready heard some
+        client = self._client
+        self._robot.rest()
+        self._robot.go_home()
+        self._scene.begin(plan)
+        client.say(plan.instruction)
+        assert plan.seed is not None
         scene = self._task.sample_scene(plan.seed, plan.mode)
-        motion = self._expert.plan(scene, joints, np.random.default_rng([plan.seed, 3]))
-        self._set_parameters("recorder", instruction=plan.instruction, seed=plan.seed, mode=plan.mode)
-        self._demand("recorder/start")
+        motion = self._expert.plan(scene, self._robot.joints, np.random.default_rng([plan.seed, 3]))
+        client.set_parameters("recorder", instruction=plan.instruction, seed=plan.seed, mode=plan.mode)
+        _recorder(client.record)
         try:
-            self._set_parameters("driver", command_source="teleop")
+            client.select_source("teleop")
             self._play(motion)
-            success = self._success
-            self._pause()
+            success = self._scene.look().success
+            self._robot.rest()
         except BaseException:  # half an episode, which readers would take for a whole one
             with suppress(MivlaError):
-                self._demand("recorder/discard")
+                client.discard()
             raise
         if not success:
-            return False, self._demand("recorder/discard")
-        self._set_parameters("recorder", success=True)
-        return True, self._demand("recorder/save")
+            return False, _recorder(client.discard)
+        client.set_parameters("recorder", success=True)
+        return True, _recorder(client.save)
 
     def _play(self, motion: JointPlan) -> None:
         start = time.monotonic()
@@ -93,10 +92,16 @@ class DemonstrationSession(TrialSession):
             self._leader.publish(trajectory_message(chunk, self._contract))
             due += LEADER_PERIOD_S
             while time.monotonic() < due:
-                self._spin()
+                self._client.spin()
 
-    def _demand(self, service: str) -> str:
-        answer = self._call(service, Trigger.Request())
-        if not answer.success:
-            raise TrialError(f"{service}: {answer.message}")
-        return answer.message
+
+def _recorder(call: Callable[[], str]) -> str:
+    """The recorder's answer.
+
+    Raises:
+        TrialError: it refuses.
+    """
+    try:
+        return call()
+    except CallRefused as error:
+        raise TrialError(f"{SERVICES[call.__name__]}: {error}") from None

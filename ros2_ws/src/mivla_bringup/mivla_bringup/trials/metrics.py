@@ -15,7 +15,7 @@ class Trial:
 
     Attributes:
         number: from 0.
-        seed: of the scene.
+        seed: of the scene; None where an operator set it up.
         success: all sub-tasks held before the time limit.
         time_s: from the moment the policy held the robot to success, or to the time limit.
         subtasks: for each sub-task in order, whether it was reached.
@@ -25,7 +25,7 @@ class Trial:
     """
 
     number: int
-    seed: int
+    seed: int | None
     success: bool
     time_s: float
     subtasks: Mapping[str, bool]

@@ -21,10 +21,11 @@ def subtask_line(subtasks: Mapping[str, bool]) -> str:
 
 
 def trial_line(
-    number: int, total: int, seed: int, time_s: float, subtasks: Mapping[str, bool], end: str
+    number: int, total: int, seed: int | None, time_s: float, subtasks: Mapping[str, bool], end: str
 ) -> str:
     """One trial in a line, while it runs and after it."""
-    head = f"trial {number + 1:{len(str(total))}}/{total}  seed {seed}  {time_s:5.1f} s"
+    scene = "" if seed is None else f"  seed {seed}"
+    head = f"trial {number + 1:{len(str(total))}}/{total}{scene}  {time_s:5.1f} s"
     return f"{head}  {subtask_line(subtasks)}  {end}"
 
 
@@ -84,7 +85,8 @@ def write_csv(path: Path, trials: Sequence[Trial], mode: str) -> None:
     writer = csv.writer(text)
     writer.writerow([*COLUMNS, *subtasks])
     for trial in trials:
-        numbers = [trial.number, trial.seed, mode, int(trial.success)]
+        seed = "" if trial.seed is None else trial.seed
+        numbers = [trial.number, seed, mode, int(trial.success)]
         numbers += [f"{trial.completeness:.4f}", f"{trial.time_s:.3f}"]
         numbers += [trial.warnings, trial.starved, trial.refused]
         writer.writerow(numbers + [int(trial.subtasks[name]) for name in subtasks])
@@ -110,7 +112,7 @@ def read_csv(path: Path) -> list[Trial]:
 def _trial(row: Mapping[str, str]) -> Trial:
     return Trial(
         number=int(row["trial"]),
-        seed=int(row["seed"]),
+        seed=int(row["seed"]) if row["seed"] else None,
         success=row["success"] == "1",
         time_s=float(row["time_s"]),
         subtasks={name: value == "1" for name, value in row.items() if name not in COLUMNS},

@@ -17,6 +17,7 @@ from mivla_bringup.run_folder import (
     require_same_settings,
     write_json,
 )
+from mivla_bringup.trials.errors import RunQuit
 from mivla_bringup.trials.metrics import Trial, summarise
 from mivla_bringup.trials.provenance import command_line, versions
 from mivla_bringup.trials.report import read_csv, write_csv
@@ -24,6 +25,7 @@ from mivla_bringup.trials.video import Moment, write_video
 
 ROWS, SUMMARY, LOG = "trials.csv", "summary.json", "launch.log"
 RESULTS = (ROWS, SUMMARY, "trial_*.webm")
+SIMULATOR, OPERATOR = "simulator", "operator"  # who judges
 # A run may be continued with more trials than it was begun with; digests say which policy and robot it is.
 FREE = ("trials", "policy", "robot")
 
@@ -63,7 +65,7 @@ class TrialResults:
         Raises:
             RunFolderError: there is none, it has other settings, or it has more trials than are asked for.
         """
-        document = read_json(self.out / SUMMARY)
+        document = {"judged_by": SIMULATOR, **read_json(self.out / SUMMARY)}  # earlier versions knew no other
         fixed = {name: value for name, value in self._settings.items() if name not in FREE}
         if fixed["policy_sha256"] is None:  # another backend's
             fixed["policy"] = self._settings["policy"]
@@ -86,14 +88,15 @@ class TrialResults:
         self._started = document.get("started", self._started)
 
     @contextmanager
-    def attempt(self, number: int, seed: int) -> Iterator[None]:
+    def attempt(self, number: int, seed: int | None) -> Iterator[None]:
         """A try; one that ends in an error, is interrupted or killed comes to no result, and is told as such."""
         self._running = {"trial": number, "seed": seed}
         self.write()
         try:
             yield
         except BaseException as error:
-            if len(self.trials) <= number:
+            begun = not isinstance(error, RunQuit) or error.tried
+            if begun and len(self.trials) <= number:
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 self.left_out.append({**self._running, "reason": reason})
             raise
@@ -102,7 +105,8 @@ class TrialResults:
 
     def film(self, trial: Trial, frames: Sequence[Moment], rate_hz: float) -> None:
         """Write a trial's video; its name says how it ended."""
-        stem = f"trial_{trial.number:03d}_seed_{trial.seed}"
+        seed = "" if trial.seed is None else f"_seed_{trial.seed}"
+        stem = f"trial_{trial.number:03d}{seed}"
         partial = self.out / f".{stem}.webm"
         try:
             write_video(partial, frames, rate_hz, trial.outcome)
@@ -136,6 +140,7 @@ class TrialResults:
             "warnings": sum(trial.warnings for trial in self.trials),
             "starved": sum(trial.starved for trial in self.trials),
             "refused": sum(trial.refused for trial in self.trials),
+            "tries_left_out": len(self.left_out),
             "left_out": self.left_out,
             "running": self._running,
             **self._settings,

@@ -37,10 +37,11 @@ def captioned(moment: Moment) -> np.ndarray:
     return np.concatenate([picture, strip], axis=0)
 
 
-def caption(number: int, seed: int, time_s: float, subtasks: Mapping[str, bool]) -> str:
+def caption(number: int, seed: int | None, time_s: float, subtasks: Mapping[str, bool]) -> str:
     """Text below a frame; OpenCV draws ASCII only."""
     reached = [name.replace("_", " ") for name, holds in subtasks.items() if holds]
-    return f"trial {number + 1}  seed {seed}  {time_s:4.1f} s  {', '.join(reached)}"
+    scene = "" if seed is None else f"  seed {seed}"
+    return f"trial {number + 1}{scene}  {time_s:4.1f} s  {', '.join(reached)}"
 
 
 def write_video(path: Path, moments: Sequence[Moment], rate_hz: float, outcome: str = "") -> None:

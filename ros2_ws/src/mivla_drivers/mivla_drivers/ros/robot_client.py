@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import rclpy
 from rcl_interfaces.srv import GetParameters, SetParameters
-from rclpy.client import Client
-from rclpy.exceptions import InvalidNamespaceException
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.parameter import Parameter, parameter_value_to_python
-from rclpy.validate_namespace import validate_namespace
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from mivla_drivers.errors import MivlaError
+from mivla_drivers.ros import operator_endpoint
+from mivla_drivers.ros.client_node import (
+    DISCOVERY_TICK_S,
+    CallRefused,
+    ClientNode,
+    NoAnswer,
+    RobotClientError,
+)
 from mivla_drivers.ros.instruction import HEARD_S, LATCHED, TOPIC, spoken
+from mivla_drivers.ros.operator_endpoint import Answer
 
 if TYPE_CHECKING:
     from mivla_drivers.ros.robot_watch import RobotWatch
+
+__all__ = ["SERVICES", "CallRefused", "DriverReport", "NoAnswer", "RobotClient", "RobotClientError"]
 
 ANSWER_S = 10.0  # longest wait for a service and its answer
 ASK_AGAIN_S = 2.0  # DDS may lose the answer to a client that was only just discovered
 ELSEWHERE_S = 1.0  # after which a robot that others are found beside is not waited for
 RECORDER_S = 4.0  # within which a recorder beside a driver that was found is discovered
-TICK_S = 0.02
-DISCOVERY_TICK_S = 0.005  # nothing wakes a node when another one is discovered
 SERVICES = {
     "enable": "driver/enable",
     "stop": "driver/stop",
@@ -42,103 +47,30 @@ SERVICES = {
 REPEATABLE = ("enable", "stop", "home", "disable")  # asked twice, they do the same as asked once
 
 
-class RobotClientError(MivlaError):
-    """The robot does not do what was asked."""
+@dataclass(frozen=True)
+class DriverReport:
+    """What the driver said of itself, and when that arrived [s, steady clock]."""
+
+    when: float
+    message: str
+    values: Mapping[str, str]
 
 
-class NoAnswer(RobotClientError):
-    """Something that was waited for did not come in time."""
+class RobotClient(ClientNode):
+    """A connected operator of the robot in one namespace; a context manager.
 
-
-class CallRefused(RobotClientError):
-    """A node of the robot refused a call."""
-
-
-class RobotClient:
-    """A connected operator of the robot in one namespace; a context manager with a ROS context of its own.
-
-    Call it from one thread. `check` is called while waiting; it raises where waiting has become pointless.
-    Its first calls wait for ROS discovery, later ones take milliseconds. What cannot be a namespace is refused with
-    a `RobotClientError`.
-
-    Attributes:
-        node: for topics that only its user needs.
+    Its first calls wait for ROS discovery, later ones take milliseconds.
     """
 
     def __init__(
         self, namespace: str, name: str = "operator", check: Callable[[], None] | None = None
     ) -> None:
-        self.namespace = "/" + namespace.strip("/")
-        try:
-            validate_namespace(self.namespace)
-        except InvalidNamespaceException as error:
-            reason = str(error).splitlines()[0]
-            raise RobotClientError(
-                f"namespace {namespace!r}: expected names joined by '/': {reason}"
-            ) from None
-        self._check = check
-        self._context = rclpy.Context()
-        self._context.init()
-        self.node: Node = rclpy.create_node(
-            name,
-            namespace=self.namespace,
-            context=self._context,
-            enable_rosout=False,  # each service and publisher less is discovered sooner
-            start_parameter_services=False,
-            use_global_arguments=False,
-            parameter_overrides=[Parameter("start_type_description_service", value=False)],
-        )
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._clients: dict[str, Client] = {}
+        """Enter the ROS graph; `check` is called while waiting, and raises where that has become pointless."""
+        super().__init__(namespace, name, check)
         self._watch: RobotWatch | None = None
 
     def __enter__(self) -> RobotClient:
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Leave the ROS graph."""
-        self._executor.shutdown()
-        self.node.destroy_node()
-        self._context.try_shutdown()
-
-    # Waiting
-
-    def spin(self, seconds: float = TICK_S) -> None:
-        """Let at most one message or answer arrive, waiting so long for it."""
-        if self._check is not None:
-            self._check()
-        self._executor.spin_once(timeout_sec=seconds)
-
-    def spin_for(self, seconds: float) -> None:
-        """Let messages arrive for so long."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            self.spin(min(left, TICK_S))
-
-    def wait_until(
-        self, condition: Callable[[], bool], deadline_s: float, what: str, tick_s: float = TICK_S
-    ) -> None:
-        """Let messages arrive until `condition` holds.
-
-        Raises:
-            NoAnswer: it does not within `deadline_s`; the message says `what` was expected.
-        """
-        deadline = time.monotonic() + deadline_s
-        while not condition():
-            if time.monotonic() > deadline:
-                raise NoAnswer(f"{self.namespace}: expected {what} within {deadline_s:g} s, got none")
-            self.spin(tick_s)
-
-    def wait_for_services(self, names: Iterable[str], deadline_s: float) -> None:
-        """Wait for services by their keys in `SERVICES`, or for `NODE/set_parameters`."""
-        for name in names:
-            parameters = name.endswith("/set_parameters")
-            client = self._client(SetParameters if parameters else Trigger, SERVICES.get(name, name))
-            self.wait_until(client.service_is_ready, deadline_s, f"service {SERVICES.get(name, name)}")
 
     # Calls
 
@@ -150,7 +82,7 @@ class RobotClient:
             NoAnswer: no such node, or it does not answer.
         """
         again = ASK_AGAIN_S if action in REPEATABLE else None
-        answer = self._request(Trigger, SERVICES[action], Trigger.Request(), deadline_s, again)
+        answer = self.request(Trigger, SERVICES[action], Trigger.Request(), deadline_s, again)
         if not answer.success:
             raise CallRefused(answer.message)
         return answer.message
@@ -159,9 +91,16 @@ class RobotClient:
         """Power the motors and hold; returns once they are up."""
         return self.call("enable")
 
-    def stop(self) -> str:
-        """Brake and hold until `enable`."""
-        return self.call("stop")
+    def stop(self, deadline_s: float = ANSWER_S) -> str:
+        """Brake and hold until `enable`; by the driver's short way where it runs on this machine, else through ROS."""
+        path = operator_endpoint.endpoint_path("driver", self.namespace, self._context.get_domain_id())
+        try:
+            answer = operator_endpoint.call(path, "stop", "", deadline_s)
+        except operator_endpoint.EndpointError:  # not here, or its endpoint hangs
+            return self.call("stop", deadline_s)
+        if not answer.success:
+            raise CallRefused(answer.message)
+        return answer.message
 
     def home(self) -> str:
         """Start for the home pose, while no source holds the robot; returns at once."""
@@ -202,7 +141,7 @@ class RobotClient:
         """
         request = SetParameters.Request()
         request.parameters = [Parameter(key, value=value).to_parameter_msg() for key, value in values.items()]
-        answer = self._request(SetParameters, f"{node}/set_parameters", request, ANSWER_S, ASK_AGAIN_S)
+        answer = self.request(SetParameters, f"{node}/set_parameters", request, ANSWER_S, ASK_AGAIN_S)
         for name, result in zip(values, answer.results, strict=True):
             if not result.successful:
                 raise CallRefused(f"{node}: parameter {name} to {values[name]!r}: {result.reason}")
@@ -210,19 +149,45 @@ class RobotClient:
     def get_parameters(self, node: str, *names: str) -> dict[str, Any]:
         """Parameters of a node of this robot, by name; None for one that it does not have."""
         request = GetParameters.Request(names=list(names))
-        answer = self._request(GetParameters, f"{node}/get_parameters", request, ANSWER_S, ASK_AGAIN_S)
+        answer = self.request(GetParameters, f"{node}/get_parameters", request, ANSWER_S, ASK_AGAIN_S)
         return dict(zip(names, map(parameter_value_to_python, answer.values), strict=True))
 
     def say(self, sentence: str, deadline_s: float = ANSWER_S) -> str:
         """Say what to do, an empty sentence pauses the policy; who heard it, when all that are there have.
 
-        Whoever listens is the driver's word: it has discovered them all, says the sentence to those that this
-        client has not found yet, and keeps it for nodes that start later.
+        A driver on this machine says it for this client, once. Elsewhere both say it, so a listener may hear it twice.
+        Whoever listens is the driver's word: it has discovered them all, and keeps the sentence for nodes that start
+        later.
 
         Raises:
             NoAnswer: there is no active driver.
             CallRefused: nobody but the driver listens, or a listener did not acknowledge.
         """
+        answer = self._call_here("say", sentence, deadline_s) or self._say_through_ros(sentence, deadline_s)
+        if not answer.success:
+            raise CallRefused(answer.message)
+        return answer.message
+
+    def _call_here(self, action: str, value: str, deadline_s: float) -> Answer | None:
+        """The answer of a driver on this machine, by its short way; None where there is none or it hangs."""
+        path = operator_endpoint.endpoint_path("driver", self.namespace, self._context.get_domain_id())
+        answers: list[Answer] = []
+
+        def call() -> None:
+            with suppress(operator_endpoint.EndpointError):
+                answers.append(operator_endpoint.call(path, action, value, deadline_s))
+
+        thread = threading.Thread(
+            target=call, name="operator call", daemon=True
+        )  # the caller goes on spinning
+        thread.start()
+        longest = deadline_s + operator_endpoint.KNOCK_S
+        what = f"an answer of the driver to {action}"
+        self.wait_until(lambda: not thread.is_alive(), longest, what, DISCOVERY_TICK_S)
+        return answers[0] if answers else None
+
+    def _say_through_ros(self, sentence: str, deadline_s: float) -> Answer:
+        """Say it on the topic; what the driver's diagnostics tell of it."""
         self.watch.follow_diagnostics()
         speaker = self.node.create_publisher(String, TOPIC, LATCHED)
         try:
@@ -244,16 +209,20 @@ class RobotClient:
             # Only the driver's copy stays: two latched sentences would reach a late listener in any order.
             self.node.destroy_publisher(speaker)
         listeners = [name for name in said["instruction_listeners"].split(", ") if name]
-        answer = spoken(self.namespace, sentence, listeners, said["instruction_heard"] == "True")
-        if not answer.success:
-            raise CallRefused(answer.message)
-        return answer.message
+        return spoken(self.namespace, sentence, listeners, said["instruction_heard"] == "True")
 
-    def _driver_says(self, since: float) -> dict[str, str]:
-        """Values of the driver's newest diagnostics, none where they are older than `since` [s, steady clock]."""
+    def driver_report(self) -> DriverReport:
+        """The driver's newest diagnostics, without values before the first; `watch.follow_diagnostics` is yours."""
         name = f"{self.namespace}/driver".lstrip("/")
         status, when = self.watch.diagnostics.get(name, (None, 0.0))
-        return {} if status is None or when < since else {item.key: item.value for item in status.values}
+        if status is None:
+            return DriverReport(when, "", {})
+        return DriverReport(when, status.message, {item.key: item.value for item in status.values})
+
+    def _driver_says(self, since: float) -> Mapping[str, str]:
+        """Values of the driver's newest diagnostics, none where they are older than `since` [s, steady clock]."""
+        report = self.driver_report()
+        return report.values if report.when >= since else {}
 
     # What the robot says
 
@@ -289,39 +258,19 @@ class RobotClient:
                 )
             self.spin(DISCOVERY_TICK_S)
 
+    def wait_for_services(self, names: Iterable[str], deadline_s: float) -> None:
+        """Wait for services by their keys in `SERVICES`, or for `NODE/set_parameters`."""
+        for name in names:
+            parameters = name.endswith("/set_parameters")
+            client = self.client(SetParameters if parameters else Trigger, SERVICES.get(name, name))
+            self.wait_until(client.service_is_ready, deadline_s, f"service {SERVICES.get(name, name)}")
+
     def wait_for_recorder(self, deadline_s: float = RECORDER_S) -> None:
         """Wait until this robot's recorder is discovered.
 
         Raises:
             NoAnswer: it is not.
         """
-        client = self._client(Trigger, SERVICES["record"])
+        client = self.client(Trigger, SERVICES["record"])
         what = "a recorder: start the bringup with record:=true"
         self.wait_until(client.service_is_ready, deadline_s, what, DISCOVERY_TICK_S)
-
-    # ROS
-
-    def _client(self, kind: Any, name: str) -> Client:
-        if name not in self._clients:
-            self._clients[name] = self.node.create_client(kind, name)
-        return self._clients[name]
-
-    def _request(
-        self, kind: Any, name: str, request: Any, deadline_s: float, again_s: float | None = None
-    ) -> Any:
-        """The answer of a service; asks again every `again_s` while there is none."""
-        client = self._client(kind, name)
-        what = f"{self.namespace}/{name}: is the bringup running?"
-        self.wait_until(client.service_is_ready, deadline_s, what, DISCOVERY_TICK_S)
-        futures = [client.call_async(request)]
-        asked = time.monotonic()
-
-        def answered() -> bool:
-            nonlocal asked
-            if again_s is not None and time.monotonic() > asked + again_s:
-                futures.append(client.call_async(request))
-                asked = time.monotonic()
-            return any(future.done() for future in futures)
-
-        self.wait_until(answered, deadline_s, f"an answer of {self.namespace}/{name}")
-        return next(future.result() for future in futures if future.done())

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import Log
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.subscription import Subscription
@@ -20,6 +21,7 @@ from mivla_drivers.contract import CameraConfig, RobotContract
 from mivla_drivers.conversions import image_array, joint_vector, stamp_seconds
 
 RECENT = 200  # arrivals that a rate is taken from
+SEVERITIES = {10: "DEBUG", 20: "INFO", 30: "WARN", 40: "ERROR", 50: "FATAL"}  # rcl_interfaces/msg/Log
 OnImage = Callable[[CameraConfig, np.ndarray], None]
 
 
@@ -117,6 +119,16 @@ class RobotWatch:
                 self.diagnostics[status.name] = status, time.monotonic()
 
         self._follow("diagnostics", DiagnosticArray, "/diagnostics", receive)
+
+    def follow_log(self, on_line: Callable[[str], None]) -> None:
+        """Hand over each line that a node of this namespace logs from now on, as "[piper.driver] [WARN] text"."""
+        mine = self._node.get_namespace().strip("/").replace("/", ".") + "."
+
+        def receive(message: Log) -> None:
+            if message.name.startswith(mine):
+                on_line(f"[{message.name}] [{SEVERITIES.get(message.level, message.level)}] {message.msg}")
+
+        self._follow("log", Log, "/rosout", receive, 100)
 
     def follow_images(self, contract: RobotContract, on_image: OnImage | None = None) -> None:
         """Keep the newest image of each of the contract's cameras; `on_image` sees every one."""
