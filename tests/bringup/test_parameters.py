@@ -215,7 +215,7 @@ def test_a_second_parameter_file_overrules_the_first(node, tmp_path, name):
 
 
 def test_the_shipped_parameter_file_names_only_parameters_that_its_nodes_have_and_allow():
-    shipped = Path(__file__).parents[2] / "ros2_ws" / "src" / "mivla_bringup" / "params" / "piper.yaml"
+    shipped = Path(__file__).parents[2] / "ros2_ws" / "src" / "mivla_bringup" / "params" / "robot.yaml"
     for pattern, section in yaml.safe_load(shipped.read_text()).items():
         specs = NODES[pattern.removeprefix("/**/")].PARAMETERS
         for name, value in section["ros__parameters"].items():
