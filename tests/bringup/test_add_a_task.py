@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mivla_bringup import cli
+from mivla_bringup.commands.launch import find_launch_file, parse_arguments
+from mivla_bringup.launcher.plan import plan_launch
 from mivla_drivers.contract import load_contract
+from mivla_drivers.recording.reader import read_dataset
 from mivla_policy.data.task_demonstrations import task_episodes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "add-a-task.md").read_text()
 
 
 def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    return [text for found, text in re.findall(r"```(\w*)\n(.*?)```", PAGE, re.DOTALL) if found == language]
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +70,27 @@ def test_trials_run_in_lockstep(folder, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert all("True" in line and "'stacked': True" in line for line in lines), lines
+
+
+def test_it_is_launched(folder):
+    words = shlex.split(blocks("")[0])
+    plan = plan_launch(find_launch_file(words[2]), parse_arguments(words[3:]))
+    simulator = next(process for process in plan.processes if process.name == "simulator")
+    assert 'argument.task:="stack_blocks.py"' in simulator.command
+
+
+@pytest.mark.timeout(240)
+def test_it_is_recorded_fine_tuned_and_tried_through_ros(folder):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ROS_")}
+    for line in blocks("sh")[2].splitlines():
+        command = [sys.executable, "-m", "mivla_bringup.cli", *shlex.split(line)[1:]]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    (episode,) = read_dataset(folder / "data/stack_blocks_demos")
+    assert episode.instruction == "Stack the blue block on the green one."
+    (row,) = csv.DictReader((folder / "build/stack_blocks/trials.csv").open())
+    assert row["refused"] == "0"
+    assert "stacked" in "".join(row)
+    assert "following policy" in (folder / "build/stack_blocks/launch.log").read_text()

@@ -220,3 +220,13 @@ def test_the_shipped_parameter_file_names_only_parameters_that_its_nodes_have_an
         specs = NODES[pattern.removeprefix("/**/")].PARAMETERS
         for name, value in section["ros__parameters"].items():
             specs[name].require(name, value)
+
+
+def test_a_launch_files_default_stands_below_a_parameter_file_and_above_the_nodes_own(node, tmp_path):
+    assert node("-p", "default.mode:=hard").get_parameter("mode").value == "hard"
+    assert unknown_parameters(node("-p", "default.mode:=hard")) == []
+    file = tmp_path / "mine.yaml"
+    file.write_text(mode_file("/**"))
+    given = ("--params-file", str(file), "-p", "default.mode:=hard")
+    assert node(*given).get_parameter("mode").value == "file"
+    assert node(*given, "-p", "argument.mode:=easy").get_parameter("mode").value == "easy"

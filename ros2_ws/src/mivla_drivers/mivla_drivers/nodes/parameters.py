@@ -2,8 +2,9 @@
 
 A launch file hands its argument `mode` to a node as the parameter `argument.mode`, a text that is empty where the
 argument was not given. So the order is the same under every launcher: an argument that was given, then a parameter
-file, then a launch file's own default, which comes as the text `default.mode`, then the one that stands here. (As a parameter of its own name, an argument's default would overrule the
-file; and whether `-p` overrules a file hangs on how the file names its nodes.)
+file, then a launch file's own default, which comes as the text `default.mode`, then the one that stands here. (As a
+parameter of its own name, an argument's default would overrule the file; and whether `-p` overrules a file hangs on
+how the file names its nodes.)
 """
 
 from __future__ import annotations
