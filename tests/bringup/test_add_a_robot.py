@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import shlex
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import CLONE, Page, follow
 
 from mivla_bringup.commands.launch import parse_arguments
 from mivla_bringup.launcher.plan import plan_launch
@@ -20,12 +18,7 @@ from mivla_drivers.contract import load_contract
 from mivla_drivers.recording.reader import read_dataset
 from mivla_policy.checkpoint import load_policy_folder
 
-CLONE = Path(__file__).parents[2]
-PAGE = (CLONE / "docs" / "add-a-robot.md").read_text()
-
-
-def blocks(language):
-    return [text for found, text in re.findall(r"```(\w*)\n(.*?)```", PAGE, re.DOTALL) if found == language]
+PAGE = Page("add-a-robot.md")
 
 
 @pytest.fixture(scope="module")
@@ -33,29 +26,14 @@ def folder(tmp_path_factory):
     """Where the page is followed: its first block has copied the robot."""
     folder = tmp_path_factory.mktemp("elsewhere")
     environment = {**os.environ, "MIVLA": str(CLONE)}
-    subprocess.run(["sh", "-ec", blocks("sh")[0]], cwd=folder, env=environment, check=True)
+    subprocess.run(["sh", "-ec", PAGE.blocks("sh")[0]], cwd=folder, env=environment, check=True)
     return folder
 
 
 @pytest.fixture(scope="module")
 def followed(folder):
     """The same folder after the page's last commands: recorded, fine-tuned, tried. What they printed comes with it."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ROS_")}
-    printed = ""
-    for line in blocks("sh")[1].splitlines():
-        command = [sys.executable, "-m", "mivla_bringup.cli", *shlex.split(line)[1:]]
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        printed += done.stdout
-        assert done.returncode == 0, printed
+    printed = "".join(follow(line, folder) for line in PAGE.blocks("sh")[1].splitlines())
     return folder, printed
 
 
@@ -66,7 +44,7 @@ def test_what_is_copied_fits_on_a_few_screens(file):
 
 def test_the_contract_is_checked_and_its_kinematics_are_shown(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
-    exec(compile(blocks("python")[0], "add-a-robot.md", "exec"), {})
+    exec(compile(PAGE.blocks("python")[0], "add-a-robot.md", "exec"), {})
     first, left, right = capsys.readouterr().out.splitlines()
     assert first == "toy_robot 14 joints on left: can0, right: can1"
     assert left.replace("left", "right") == right  # two arms alike
@@ -74,7 +52,7 @@ def test_the_contract_is_checked_and_its_kinematics_are_shown(folder, capsys, mo
 
 
 def test_its_bringup_starts_simulator_and_driver_with_the_robots_path(folder):
-    words = shlex.split(blocks("")[0])
+    words = shlex.split(PAGE.blocks("")[0])
     plan = plan_launch(CLONE / "ros2_ws/src/mivla_bringup/launch" / words[2], parse_arguments(words[3:]))
     assert [process.name for process in plan.processes] == ["simulator", "driver"]
     for process in plan.processes:
@@ -82,12 +60,12 @@ def test_its_bringup_starts_simulator_and_driver_with_the_robots_path(folder):
         assert 'argument.robot:="toy_robot/robot.yaml"' in process.command
         assert 'argument.bus:="emulated:robot"' in process.command
     buses = [part.bus for part in load_contract(folder / "toy_robot", bus="emulated:robot").parts]
-    assert [f"`{bus}`" in PAGE for bus in buses] == [True, True]
+    assert [f"`{bus}`" in PAGE.text for bus in buses] == [True, True]
 
 
 def test_a_launch_file_of_its_own_names_the_robot_unless_somebody_else_does(folder):
     file = folder / "my_robot.launch.yaml"
-    file.write_text(blocks("yaml")[0])
+    file.write_text(PAGE.blocks("yaml")[0])
     for process in plan_launch(file, {"sim": "true"}).processes:
         assert "__ns:=/toy_robot" in process.command
         assert 'default.robot:="toy_robot/robot.yaml"' in process.command
