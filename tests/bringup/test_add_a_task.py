@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import csv
 import shlex
-from pathlib import Path
 
 import pytest
+from pages import Page, follow
 
 from mivla_bringup import cli
+from mivla_bringup.commands.launch import find_launch_file, parse_arguments
+from mivla_bringup.launcher.plan import plan_launch
 from mivla_drivers.contract import load_contract
+from mivla_drivers.recording.reader import read_dataset
 from mivla_policy.data.task_demonstrations import task_episodes
 
-PAGE = (Path(__file__).parents[2] / "docs" / "add-a-task.md").read_text()
-
-
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+PAGE = Page("add-a-task.md")
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +23,16 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("elsewhere")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        (folder / "stack_blocks.py").write_text(blocks("python")[0])
+        (folder / "stack_blocks.py").write_text(PAGE.blocks("python")[0])
         yield folder
 
 
 def test_a_task_fits_in_a_file_of_200_lines():
-    assert blocks("python")[0].count("\n") < 200
+    assert PAGE.blocks("python")[0].count("\n") < 200
 
 
 def test_the_expert_is_shown(folder, capsys):
-    for line, trials in zip(blocks("sh")[0].splitlines(), (2, 1), strict=True):
+    for line, trials in zip(PAGE.blocks("sh")[0].splitlines(), (2, 1), strict=True):
         assert cli.main(shlex.split(line)[1:]) == 0
         printed = capsys.readouterr().out
         assert printed.count("✓ grasped  ✓ lifted  ✓ stacked  success") == trials, printed
@@ -47,7 +46,7 @@ def test_the_expert_is_shown(folder, capsys):
 
 
 def test_demonstrations_are_recorded(folder):
-    words = shlex.split(blocks("sh")[1])[1:]
+    words = shlex.split(PAGE.blocks("sh")[1])[1:]
     assert cli.main([*words, "--workers", "1"]) == 0
     episodes = list(task_episodes(folder / "data/stack_blocks"))
     assert episodes
@@ -59,7 +58,26 @@ def test_demonstrations_are_recorded(folder):
 
 
 def test_trials_run_in_lockstep(folder, capsys):
-    exec(compile(blocks("python")[1], "add-a-task.md", "exec"), {})
+    exec(compile(PAGE.blocks("python")[1], "add-a-task.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert all("True" in line and "'stacked': True" in line for line in lines), lines
+
+
+def test_it_is_launched(folder):
+    words = shlex.split(PAGE.blocks("")[0])
+    plan = plan_launch(find_launch_file(words[2]), parse_arguments(words[3:]))
+    simulator = next(process for process in plan.processes if process.name == "simulator")
+    assert 'argument.task:="stack_blocks.py"' in simulator.command
+
+
+@pytest.mark.timeout(240)
+def test_it_is_recorded_fine_tuned_and_tried_through_ros(folder):
+    for line in PAGE.blocks("sh")[2].splitlines():
+        follow(line, folder)
+    (episode,) = read_dataset(folder / "data/stack_blocks_demos")
+    assert episode.instruction == "Stack the blue block on the green one."
+    (row,) = csv.DictReader((folder / "build/stack_blocks/trials.csv").open())
+    assert row["refused"] == "0"
+    assert "stacked" in "".join(row)
+    assert "following policy" in (folder / "build/stack_blocks/launch.log").read_text()

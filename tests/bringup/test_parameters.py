@@ -215,8 +215,18 @@ def test_a_second_parameter_file_overrules_the_first(node, tmp_path, name):
 
 
 def test_the_shipped_parameter_file_names_only_parameters_that_its_nodes_have_and_allow():
-    shipped = Path(__file__).parents[2] / "ros2_ws" / "src" / "mivla_bringup" / "params" / "piper.yaml"
+    shipped = Path(__file__).parents[2] / "ros2_ws" / "src" / "mivla_bringup" / "params" / "robot.yaml"
     for pattern, section in yaml.safe_load(shipped.read_text()).items():
         specs = NODES[pattern.removeprefix("/**/")].PARAMETERS
         for name, value in section["ros__parameters"].items():
             specs[name].require(name, value)
+
+
+def test_a_launch_files_default_stands_below_a_parameter_file_and_above_the_nodes_own(node, tmp_path):
+    assert node("-p", "default.mode:=hard").get_parameter("mode").value == "hard"
+    assert unknown_parameters(node("-p", "default.mode:=hard")) == []
+    file = tmp_path / "mine.yaml"
+    file.write_text(mode_file("/**"))
+    given = ("--params-file", str(file), "-p", "default.mode:=hard")
+    assert node(*given).get_parameter("mode").value == "file"
+    assert node(*given, "-p", "argument.mode:=easy").get_parameter("mode").value == "easy"

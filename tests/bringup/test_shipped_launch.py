@@ -12,14 +12,15 @@ from mivla_bringup.launcher.arguments import declared_arguments
 from mivla_bringup.launcher.packages import find_share
 from mivla_bringup.launcher.plan import plan_launch
 
-PIPER = Path(find_share("mivla_bringup")) / "launch" / "piper.launch.yaml"
+FOLDER = Path(find_share("mivla_bringup")) / "launch"
+PIPER, ROBOT = FOLDER / "piper.launch.yaml", FOLDER / "robot.launch.yaml"
 
 
 def test_the_simulated_bringup_starts_simulator_driver_and_policy_on_an_emulated_bus():
     simulator, driver, policy = plan_launch(PIPER, {"sim": "true"}).processes
     assert [simulator.name, driver.name, policy.name] == ["simulator", "driver", "policy"]
     for node in (simulator, driver):
-        assert 'argument.bus:="emulated:piper"' in node.command
+        assert 'argument.bus:="emulated:robot"' in node.command
         assert node.required
     for node in (simulator, driver, policy):
         assert "__ns:=/piper" in node.command
@@ -42,8 +43,8 @@ def test_an_argument_that_is_not_given_overrules_no_parameter_file(sim):
         parameters = [words[i + 1].partition(":=") for i, word in enumerate(words) if word == "-p"]
         assert parameters
         for name, _, value in parameters:
-            assert name.startswith("argument.")
-            assert value == '""' or name in given
+            assert name.startswith("argument.") or (name, value) == ("default.robot", '"piper"')
+            assert value == '""' or name in given or name == "default.robot"
 
 
 def test_a_given_argument_goes_to_every_node_that_knows_it():
@@ -59,13 +60,25 @@ def test_a_given_argument_goes_to_every_node_that_knows_it():
 def test_a_parameter_file_comes_on_top_of_the_shipped_one(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("{}")
-    shipped = str(PIPER.parents[1] / "params" / "piper.yaml")
+    shipped = str(PIPER.parents[1] / "params" / "robot.yaml")
     for process in plan_launch(PIPER, {"params_file": str(mine)}).processes:
         words = process.command
         files = [words[i + 1] for i, word in enumerate(words) if word == "--params-file"]
         assert files == [shipped, str(mine)]
         assert process.environment["MIVLA_PARAMS_FILE"] == str(mine)
         assert process.environment["MIVLA_END_WITH_PARENT"] == "1"
+
+
+def test_a_robots_own_file_has_the_arguments_of_every_robot_and_starts_the_same():
+    assert {a.name for a in declared_arguments(PIPER)} == {a.name for a in declared_arguments(ROBOT)}
+    given = {"namespace": "arm", "default_robot": "x", "sim": "true", "record": "true"}
+    assert plan_launch(PIPER, given).processes == plan_launch(ROBOT, given).processes
+
+
+def test_any_robot_is_launched_by_its_path():
+    for process in plan_launch(ROBOT, {"robot": "mine/robot.yaml", "record": "true"}).processes:
+        assert "__ns:=/robot" in process.command
+        assert 'argument.robot:="mine/robot.yaml"' in process.command
 
 
 @pytest.mark.parametrize("sim", ["true", "false"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -91,6 +92,17 @@ class TestWorld:
             world.step()
             positions.append(world.read().position[0])
         assert np.abs(np.diff(positions)).max() / world.step_s < 3.0 * 1.2
+
+    def test_a_contract_that_allows_more_than_a_small_arms_controller_is_followed(self):
+        limits = replace(CONTRACT.limits, velocity=np.full(CONTRACT.size, 6.0))
+        with closing(
+            World(replace(CONTRACT, limits=limits), TASK.sample_scene(0, "easy"), TASK.spawn)
+        ) as fast:
+            fast.target = CONTRACT.home + np.eye(7)[0]
+            start = fast.read().position[0]
+            for _ in range(40):
+                fast.step()
+            assert fast.read().position[0] - start > 0.7  # in 0.2 s; 3 rad/s would come to 0.6 at most
 
     def test_the_bottle_stands_still_when_nobody_touches_it(self, world):
         before = world.pose("bottle")[0]

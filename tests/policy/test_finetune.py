@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from small_encoders import encoded_config, write_encoders
 from small_models import plain_statistics, with_camera
 
-from mivla_drivers.contract import load_contract
+from mivla_drivers.contract import load_contract, parse_contract
 from mivla_drivers.errors import ContractError, DataError
 from mivla_drivers.observation import Observation
 from mivla_policy.benchmarks.random_weights import randomised
-from mivla_policy.checkpoint import save_policy
+from mivla_policy.checkpoint import load_policy_folder, save_policy
 from mivla_policy.model.config import mivla_small
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.policies.mivla import load_mivla
@@ -124,6 +124,38 @@ def test_a_policy_can_learn_to_look_through_another_camera(encoders, three_camer
     summary = finetune(three_cameras, base, tmp_path / "out", RECIPE, "cpu", views)
     assert (summary.views, summary.unused_views) == (views, ())
     assert load_mivla(tmp_path / "out").views == views
+
+
+@pytest.fixture(scope="module")
+def another_robot(tmp_path_factory):
+    """Recordings of a robot that is a PiPER but for its name."""
+    folder = tmp_path_factory.mktemp("another robot")
+    other = parse_contract(PIPER.text.replace("robot: piper", "robot: other"), PIPER.urdf, "other")
+    write_recording(folder, contract=other)
+    return folder
+
+
+def test_recordings_of_another_robot_than_the_base_s_are_refused_unless_it_is_asked_for(
+    encoders, another_robot, tmp_path
+):
+    base = policy(tmp_path / "base", encoders)
+    with pytest.raises(
+        ContractError, match=r"robot: expected piper, found other; .* another robot: --transfer"
+    ):
+        finetune(another_robot, base, tmp_path / "out", RECIPE, "cpu")
+
+
+def test_a_base_of_another_robot_gives_its_weights_and_not_its_statistics(
+    encoders, another_robot, recordings, tmp_path
+):
+    base = policy(tmp_path / "base", encoders)
+    finetune(another_robot, base, tmp_path / "other", RECIPE, "cpu", transfer=True)
+    other = load_policy_folder(tmp_path / "other")
+    assert other.contract.robot == "other"
+    assert not np.allclose(other.statistics.state_mean[48:55], 0.0)
+    assert "--transfer" in (tmp_path / "other" / "README.md").read_text()
+    finetune(recordings, base, tmp_path / "same", RECIPE, "cpu", transfer=True)
+    assert load_policy_folder(tmp_path / "same").statistics.state_mean.tolist() == [0.0] * 76
 
 
 def test_a_view_that_the_recordings_lack_is_refused(encoders, recordings, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -216,3 +217,10 @@ def test_the_time_of_the_newest_chunk_is_reported(planner):
     assert planner.status(START + 0.3)[2] == pytest.approx(
         {"denoise_ms": 7.0, "observation_to_command_ms": 250.0}
     )
+
+
+def test_a_policy_whose_chunks_the_driver_would_all_refuse_is_refused_at_the_start(policy):
+    slow = replace(PIPER, policy_rate_hz=5.0)
+    with pytest.raises(DataError, match=r"expected chunks of at most 2 s, .* got 16 steps at 5 Hz, 3.2 s"):
+        Planner(policy, slow)
+    Planner(policy, replace(PIPER, policy_rate_hz=8.0))

@@ -43,7 +43,7 @@ class RobotStatus:
     """What is known of a robot.
 
     Attributes:
-        namespace: such as "/piper".
+        namespace: such as "/left".
         driver, policy, recorder: newest diagnostics; None where there is none.
         joints: of joint_states.
         cameras: by name.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mivla_drivers.contract import RobotContract
+from mivla_drivers.control.safety_gate import HORIZON_S
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import DataError, MivlaError
 from mivla_drivers.observation import Observation
@@ -35,7 +36,7 @@ class Planner:
         on_refusal: told each time an input, or the policy, is refused; from either thread.
 
     Raises:
-        DataError: `replan_steps` is below 1.
+        DataError: `replan_steps` is below 1, or the driver would refuse every chunk as too long.
     """
 
     def __init__(
@@ -48,6 +49,12 @@ class Planner:
     ) -> None:
         if replan_steps < 1:
             raise DataError(f"replan_steps: expected at least 1, got {replan_steps}")
+        chunk_s = policy.horizon / contract.policy_rate_hz
+        if chunk_s > HORIZON_S + 1e-9:
+            raise DataError(
+                f"{contract.robot}: policy_rate_hz: expected chunks of at most {HORIZON_S:g} s, as the driver takes "
+                f"them, got {policy.horizon} steps at {contract.policy_rate_hz:g} Hz, {chunk_s:g} s"
+            )
         self._policy, self._contract, self._seed = policy, contract, seed
         self._period = 1.0 / contract.policy_rate_hz
         self._replan_s = replan_steps * self._period

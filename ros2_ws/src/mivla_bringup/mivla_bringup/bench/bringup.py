@@ -58,10 +58,12 @@ def running_bringup(contract: RobotContract, policy: Path) -> Iterator[Callable[
     arguments = {
         "sim": "true",
         "sim_bus": f"emulated:bench-{os.getpid()}",
+        "robot": str(contract.folder),
+        "namespace": contract.robot,
         "feedback_rate_hz": FEEDBACK_RATE_HZ,
         "model": str(policy.resolve()),
     }
-    plan = plan_launch(find_launch_file(f"{contract.robot}.launch.yaml"), arguments)
+    plan = plan_launch(find_launch_file("robot.launch.yaml"), arguments)
     try:
         with network.claimed_domain() as domain_id:
             network.apply(domain_id)

@@ -24,7 +24,7 @@ READY_S = 60.0
 EFFECT_S = 15.0
 # A shell has neither: with them, the child would skip a start of Python that an operator waits for.
 BOOTSTRAP = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH")
-SENTENCES = ("Move the bottle onto the pad.", "Put the bottle on the pad.")
+SENTENCES = ("Lift the can.", "Put the can on the pad.")
 
 
 def measure_operator_calls(contract: RobotContract, policy: Path, calls: int = CALLS) -> list[Row]:

@@ -16,7 +16,7 @@ from mivla_policy.model.tokenisers import image_tokeniser, language_tokeniser
 from mivla_policy.normalisation import Statistics
 from mivla_policy.policies.mivla import MivlaPolicy
 
-INSTRUCTION = "Move the bottle onto the pad."
+INSTRUCTION = "Lift the can."
 VIEWS = ("front", "left_wrist", "right_wrist")
 
 

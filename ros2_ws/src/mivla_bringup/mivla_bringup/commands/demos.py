@@ -132,7 +132,7 @@ def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
         "feedback_rate_hz": FEEDBACK_RATE_HZ,
         "record_folder": str(args.out.resolve()),
     }
-    return plan_launch(find_launch_file(f"{contract.robot}.launch.yaml"), arguments)
+    return plan_launch(find_launch_file("robot.launch.yaml"), arguments)
 
 
 def _record(

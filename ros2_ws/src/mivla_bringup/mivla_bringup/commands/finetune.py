@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--learning-rate", type=float, default=1e-4, help="(%(default)s)")
     add("--out", type=Path, required=True, metavar="DIR", help="the new policy's folder")
     add("--views", nargs="+", metavar="VIEW", help="cameras that the policy looks through (the base's)")
+    add("--transfer", action="store_true", help="the base may be of another robot")
     add("--device", default="cpu", help="cpu or cuda (%(default)s)")
 
 
@@ -32,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
 
     refuse_finished_policy(args.out)
     config = TrainConfig(steps=args.steps, learning_rate=args.learning_rate, warmup_steps=50)
-    summary = finetune(args.data, find_model(args.base), args.out, config, args.device, args.views)
+    base = find_model(args.base)
+    summary = finetune(args.data, base, args.out, config, args.device, args.views, args.transfer)
     print(
         f"{args.out}: {summary.frames} frames of {summary.episodes} episodes, "
         f"{summary.seconds:.0f} s, loss {summary.loss:.4f}"

@@ -27,7 +27,7 @@ ACTIONS = {
 }
 WITH_VALUE = {
     "source": "policy, teleop or none",
-    "say": 'a sentence in quotes, such as "Move the bottle onto the pad."',
+    "say": 'a sentence in quotes, such as "Lift the can."',
 }
 RECORDER = ("record", "save", "discard")
 URGENT_S = 2.0  # a stop that is not answered within this needs the hardware

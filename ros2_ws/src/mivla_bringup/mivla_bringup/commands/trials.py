@@ -266,7 +266,7 @@ def _bringup(args: argparse.Namespace, contract: RobotContract) -> Plan:
         "feedback_rate_hz": FEEDBACK_RATE_HZ,
         "model": args.policy,  # nodes start in this folder
     }
-    return plan_launch(find_launch_file(f"{contract.robot}.launch.yaml"), arguments)
+    return plan_launch(find_launch_file("robot.launch.yaml"), arguments)
 
 
 def require_all_alive(launch: Launch, log: Path) -> None:

@@ -11,8 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mivla_drivers.contract import RobotContract
+from mivla_drivers.robots import registry
 
-PACKAGES = ("mivla_bringup", "torch", "numpy", "pybullet", "piper_sdk", "ros-rclpy")
+PACKAGES = ("mivla_bringup", "torch", "numpy", "pybullet", "ros-rclpy")
 
 
 def command_line() -> str:
@@ -23,7 +24,7 @@ def command_line() -> str:
 def versions() -> dict[str, str]:
     """Versions of what a trial runs through, and the commit where this is a clone; those not found are left out."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *registry.sdk_packages()):
         try:
             found[package] = version(package)
         except PackageNotFoundError:  # a ROS installation's rclpy is no Python package

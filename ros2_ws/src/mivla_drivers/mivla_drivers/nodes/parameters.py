@@ -2,8 +2,9 @@
 
 A launch file hands its argument `mode` to a node as the parameter `argument.mode`, a text that is empty where the
 argument was not given. So the order is the same under every launcher: an argument that was given, then a parameter
-file, then the default that stands here. (As a parameter of its own name, an argument's default would overrule the
-file; and whether `-p` overrules a file hangs on how the file names its nodes.)
+file, then a launch file's own default, which comes as the text `default.mode`, then the one that stands here. (As a
+parameter of its own name, an argument's default would overrule the file; and whether `-p` overrules a file hangs on
+how the file names its nodes.)
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rclpy.parameter import Parameter
 
 from mivla_drivers.errors import MivlaError
 
-ARGUMENT = "argument."
+ARGUMENT, DEFAULT = "argument.", "default."
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 LARGEST = 2**63  # ROS 2's own bound of a whole number, and no quantity here comes near it
 TYPES = {
@@ -124,7 +125,7 @@ def declare(node: Node, specs: Mapping[str, ParameterSpec]) -> None:
 def unknown_parameters(node: Node) -> list[str]:
     """Parameters that somebody set and this node does not have: a wrong name, which ROS ignores."""
     given: Mapping[str, Parameter] = node._parameter_overrides  # rclpy tells it no other way
-    ours = (ARGUMENT, "qos_overrides.")
+    ours = (ARGUMENT, DEFAULT, "qos_overrides.")
     return sorted(name for name in given if not (node.has_parameter(name) or name.startswith(ours)))
 
 
@@ -147,19 +148,19 @@ def _declared(node: Node, name: str, spec: ParameterSpec) -> Any:
     if text:
         value = spec.parse(name, text)
         return node.declare_parameter(name, value, descriptor, ignore_override=True).value
+    fallback = _argument(node, name, DEFAULT)
+    default = spec.parse(name, fallback) if fallback else spec.default
     try:
-        return node.declare_parameter(name, spec.default, descriptor).value
+        return node.declare_parameter(name, default, descriptor).value
     except InvalidParameterTypeException:
         given: Any = node._parameter_overrides[name].value
         raise ParameterError(f"{name}: expected {TYPES[type(spec.default)]}, got {given!r}") from None
 
 
-def _argument(node: Node, name: str) -> str:
-    """The text that a launch file gave for a parameter, empty for none."""
-    declared: Parameter = node.declare_parameter(
-        ARGUMENT + name, "", ParameterDescriptor(dynamic_typing=True)
-    )
-    node.undeclare_parameter(ARGUMENT + name)
+def _argument(node: Node, name: str, kind: str = ARGUMENT) -> str:
+    """The text that a launch file gave for a parameter as an argument or as its default, empty for none."""
+    declared: Parameter = node.declare_parameter(kind + name, "", ParameterDescriptor(dynamic_typing=True))
+    node.undeclare_parameter(kind + name)
     return str(declared.value)
 
 

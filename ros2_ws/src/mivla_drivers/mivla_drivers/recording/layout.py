@@ -51,7 +51,7 @@ def episode_topics(contract: RobotContract, namespace: str, source: str) -> tupl
     """The topics that an episode of this robot keeps.
 
     Args:
-        namespace: of the robot's nodes, such as "/piper".
+        namespace: of the robot's nodes, such as "/left".
         source: who commands: "teleop" or "policy".
     """
     root = "/" + namespace.strip("/")

@@ -43,6 +43,12 @@ def backends() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob(f"*/{HARDWARE}.py"))
 
 
+def sdk_packages() -> list[str]:
+    """Python packages of the vendors' SDKs that the packages' backends speak through, by `SDK_PACKAGES` of each."""
+    found = [getattr(import_module(f"{PACKAGE}.{backend}"), "SDK_PACKAGES", ()) for backend in backends()]
+    return sorted({package for packages in found for package in packages})
+
+
 def options_of(backend: str, robot: str, folder: Path | None) -> Any:
     """The class of a backend's options, or None where it is not one of the packages'.
 

@@ -68,7 +68,7 @@ class RobotWatch:
         joint_state: newest joint state; `joints`: its positions in contract order, shape (n,).
         images: newest image of each camera, (H, W, 3) uint8 RGB.
         progress: newest progress of the simulated task.
-        diagnostics: newest status of each node by its name, such as "piper/driver", and when it arrived
+        diagnostics: newest status of each node by its name, such as "left/driver", and when it arrived
             [s, steady clock].
     """
 

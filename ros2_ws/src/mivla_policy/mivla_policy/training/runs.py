@@ -117,20 +117,29 @@ def pretrain(
 
 
 def finetune(
-    data: Path, base: Path, out: Path, config: TrainConfig, device: str, views: Sequence[str] | None = None
+    data: Path,
+    base: Path,
+    out: Path,
+    config: TrainConfig,
+    device: str,
+    views: Sequence[str] | None = None,
+    transfer: bool = False,
 ) -> RunSummary:
     """Fine-tune the policy of `base` on the recordings in `data`, write the result to `out`, encoders with it.
 
-    The base's statistics stay, but where its action layers were never trained the recordings' take their place.
+    The base's statistics stay, but where its action layers were never trained, or were for another robot, the
+    recordings' take their place.
 
     Args:
+        transfer: the base may be of another robot; both fill their own slots of the unified action space.
         views: that the policy looks through, by default its base's; a view that the base has not is learned
             anew. The recordings may have more cameras, whose images are not used.
 
     Raises:
         DataError: `data` holds no usable recording, `base` lacks an encoder, `out` is `base`, or holds what is
             left of another run.
-        ContractError: the recordings are of another robot than the base policy's, or lack a view.
+        ContractError: the recordings are of another robot than the base policy's, and not `transfer`; or they
+            lack a view.
     """
     require_another_folder(out, base)
     checkpoint = load_policy_folder(base)
@@ -141,18 +150,20 @@ def finetune(
     contract = recordings[0].contract
     _require_views(contract, views, data)
     shared = [view for view in views if view in checkpoint.model.config.views]
-    require_same_contract(checkpoint.contract, contract, where=str(data), views=shared)
+    transfer = transfer and checkpoint.contract.robot != contract.robot
+    if not transfer:
+        _require_robot_of_base(checkpoint.contract, contract, data, shared)
     made_from = {"data": digest_of_recordings(recordings), "base": digest_of_policy(base)}
     run = Run(config, out, device, made_from, base)
     episodes = recorded_episodes(recordings, contract, model.config.decoder.horizon, views)
     frames = _encoded(run, model.config, episodes, contract, data / "encoded")
-    statistics = _statistics(frames) if checkpoint.untrained else checkpoint.statistics
+    statistics = _statistics(frames) if transfer or checkpoint.untrained else checkpoint.statistics
     result = _train(run, model.requires_grad_(True), frames, statistics)
     carry_encoders(model.config, base, out)
     extra = {
         "data": f"{len(recordings)} demonstrations recorded through ROS and CAN",
         "command": f"mivla finetune --data {data} --base {base} --steps {config.steps} "
-        f"--learning-rate {config.learning_rate:g} --views {' '.join(views)}",
+        f"--learning-rate {config.learning_rate:g} --views {' '.join(views)}{' --transfer' * transfer}",
         "base": checkpoint.extra,
     }
     seen = {view for episode in recordings for view in episode.cameras}
@@ -179,6 +190,16 @@ def _with_views(base: Mivla, views: Sequence[str] | None, seed: int) -> Mivla:
     model = Mivla(with_views(base.config, views))
     carry_over(base, model)
     return model
+
+
+def _require_robot_of_base(
+    base: RobotContract, found: RobotContract, data: Path, views: Sequence[str]
+) -> None:
+    try:
+        require_same_contract(base, found, where=str(data), views=views)
+    except ContractError as error:
+        another = base.robot != found.robot
+        raise ContractError(f"{error}{'; to go on from another robot: --transfer' * another}") from None
 
 
 def _require_views(contract: RobotContract, views: Sequence[str], data: Path) -> None:

@@ -18,7 +18,8 @@ ARM_FORCE_N_M = 100.0
 FINGER_FORCE_N = 12.0
 LIMP_FRICTION_N_M = 0.4  # what a motor without current still holds
 AT_REST_M = 0.002
-FIRMWARE_VELOCITY = {"rad": 3.0, "m": 0.1}  # what the arm's own controller lets a joint do [1/s]
+# What a robot's own controller lets a joint do [1/s], or what its contract allows where that is more.
+FIRMWARE_VELOCITY = {"rad": 3.0, "m": 0.1}
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ class World(Generic[AnyScene]):
         moved_by = np.abs(self._spread).argmax(axis=1)
         units = [contract.units[i] for i in moved_by]
         is_finger = contract.is_gripper[moved_by]
-        self._reach = self.step_s * np.array([FIRMWARE_VELOCITY[unit] for unit in units])
+        fastest = np.abs(self._spread) @ contract.limits.velocity
+        self._reach = self.step_s * np.maximum([FIRMWARE_VELOCITY[unit] for unit in units], fastest)
         self._forces = np.where(is_finger, FINGER_FORCE_N, ARM_FORCE_N_M)
         self._limp = np.where(is_finger, 0.0, LIMP_FRICTION_N_M)
         for joint, value in zip(
