@@ -37,7 +37,7 @@ from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.ros.robot_client import RobotClient, RobotClientError
 from mivla_drivers.simulation.task import Task
-from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_reference
+from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task, task_label, task_reference
 from mivla_policy.policies import DEFAULT_BACKEND, require_spec, split_spec
 from mivla_policy.policy_folder import WEIGHTS, check_policy_folder
 from mivla_policy.shipped_models import DEFAULT_POLICY, find_model
