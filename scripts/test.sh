@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs all tests in two halves: plain code on two cores, then robots and processes in real time, one after another.
+# Runs all tests in two halves: plain code on two cores, then what is marked `realtime` (robots and processes), one after
+# another.
 # Both always run; the exit code is 0 where both passed. Words are passed on to pytest: scripts/test.sh -k gate
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 trap 'exit 130' INT
 
-plain=(tests/policy tests/accelerator tests/setup)
 no_tests=5  # pytest's exit code where a -k or a path selects none
 codes=()
 lines=()
@@ -23,10 +23,8 @@ half() {
     lines+=("$(printf '%-45s %4d s  %s' "$name" $((SECONDS - start)) "$how")")
 }
 
-ignored=()
-for folder in "${plain[@]}"; do ignored+=(--ignore "$folder"); done
-half "plain code (${plain[*]##*/})" -n 2 --dist loadfile "$@" "${plain[@]}"
-half "robots and processes, in real time" "$@" "${ignored[@]}"
+half "plain code" -n 2 --dist loadfile -m "not realtime" "$@" tests
+half "robots and processes, in real time" -m realtime "$@" tests/drivers tests/bringup
 
 printf '\n'
 printf '%s\n' "${lines[@]}"

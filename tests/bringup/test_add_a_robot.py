@@ -18,6 +18,8 @@ from mivla_drivers.contract import load_contract
 from mivla_drivers.recording.reader import read_dataset
 from mivla_policy.checkpoint import load_policy_folder
 
+pytestmark = pytest.mark.realtime
+
 PAGE = Page("add-a-robot.md")
 
 

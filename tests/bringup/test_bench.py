@@ -33,6 +33,8 @@ from mivla_bringup.commands import bench
 from mivla_drivers.contract import load_contract
 from mivla_policy.benchmarks.memory import peak_resident_mib
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture(scope="module")
 def contract():

@@ -15,6 +15,8 @@ import pytest
 
 from mivla_bringup.interruption import Interrupted, interruptible
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_raised_once_and_then_ignored_until_everything_is_closed(number):

@@ -25,6 +25,8 @@ from mivla_drivers.network import claimed_domain, ros_environment
 from mivla_drivers.ros.instruction import LATCHED, TOPIC
 from mivla_drivers.ros.robot_client import CallRefused, NoAnswer, RobotClient
 
+pytestmark = pytest.mark.realtime
+
 CONTRACT = load_contract("piper")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "send_chunks.py"
 LAUNCH_FILE = Path(find_share("mivla_bringup")) / "launch" / "piper.launch.yaml"

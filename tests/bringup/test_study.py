@@ -30,6 +30,8 @@ from mivla_policy.data.encoded import EncodedFrames
 from mivla_policy.data.mutual_frames import MutualFrames, statistics_of
 from mivla_policy.training.mutual import OBJECTIVES
 
+pytestmark = pytest.mark.realtime
+
 TINY = Scale(
     hand_episodes=1,
     robot_episodes=1,

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.realtime
+
 COMMAND = (sys.executable, "-m", "mivla_bringup.cli", "trials")
 
 

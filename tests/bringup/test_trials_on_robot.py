@@ -30,6 +30,8 @@ from mivla_drivers.errors import MivlaError
 from mivla_drivers.network import claimed_domain, ros_environment
 from mivla_drivers.ros.robot_client import RobotClient
 
+pytestmark = pytest.mark.realtime
+
 LAUNCH_FILE = Path(find_share("mivla_bringup")) / "launch" / "piper.launch.yaml"
 POLICY = Path(__file__).parents[2] / "models" / "piper_move_bottle"
 COMMAND = (sys.executable, "-m", "mivla_bringup.cli", "trials", "--on-robot")

@@ -33,6 +33,8 @@ from mivla_drivers.contract import load_contract
 from mivla_drivers.conversions import compressed_image_array, image_array, stamp_seconds
 from mivla_drivers.errors import ContractError, HardwareError
 
+pytestmark = pytest.mark.realtime
+
 CONTRACT = load_contract("piper")
 CAMERA = CONTRACT.cameras[0]
 BY_ID = "/dev/v4l/by-id/usb-Maker_Model_0001-video-index0"

@@ -16,6 +16,8 @@ from mivla_drivers.errors import HardwareError
 from mivla_drivers.transport.can_hub import FRAME, CanHub, socket_path
 from mivla_drivers.transport.emulated_can import EmulatedCanBus, pack_frame, unpack_frame
 
+pytestmark = pytest.mark.realtime
+
 UNHURRIED = settings(deadline=None)  # a busy machine is no failure
 _NUMBERS = count()
 

@@ -7,6 +7,8 @@ import pytest
 
 from mivla_drivers.control.control_loop import ControlLoop
 
+pytestmark = pytest.mark.realtime
+
 
 def run(step, rate_hz=100.0, seconds=0.5):
     errors = []

@@ -30,6 +30,8 @@ from mivla_drivers.conversions import joint_vector, stamp_seconds, trajectory_me
 from mivla_drivers.ros.instruction import LATCHED
 from mivla_drivers.ros.operator_endpoint import call, current_domain, endpoint_path
 
+pytestmark = pytest.mark.realtime
+
 CONTRACT = load_contract("piper")
 JOINT1 = 0
 EMULATOR = """

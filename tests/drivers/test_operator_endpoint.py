@@ -19,6 +19,8 @@ from mivla_drivers.ros.operator_endpoint import (
     namespaces_here,
 )
 
+pytestmark = pytest.mark.realtime
+
 ACTIONS = ("stop", "enable")
 
 

@@ -25,6 +25,8 @@ from mivla_drivers.robots.piper.emulator import PiperArm
 from mivla_drivers.robots.plant import KinematicPlant
 from mivla_drivers.transport.can_hub import CanHub
 
+pytestmark = pytest.mark.realtime
+
 CHILD = """
 import signal, sys, time
 from mivla_drivers.nodes.parent import end_with_parent

@@ -21,6 +21,8 @@ from mivla_drivers.robots.piper.emulator import Fault
 from mivla_drivers.robots.registry import make_hardware
 from mivla_drivers.transport.bus_lock import BusLock, BusTaken
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture
 def contract(tmp_path):

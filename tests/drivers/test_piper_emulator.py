@@ -25,6 +25,8 @@ from mivla_drivers.robots.plant import KinematicPlant
 from mivla_drivers.transport.can_hub import FRAME, CanHub
 from mivla_drivers.transport.emulated_can import EmulatedCanBus, unpack_frame
 
+pytestmark = pytest.mark.realtime
+
 UNHURRIED = settings(deadline=None)  # a busy machine is no failure
 HOME = np.array([0.0, 0.9, -0.9, 0.0, 0.7, 0.0, 0.07])
 AHEAD = np.array([0.3, 1.2, -1.0, 0.2, 0.5, -0.4, 0.02])

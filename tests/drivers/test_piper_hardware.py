@@ -23,6 +23,8 @@ from mivla_drivers.transport import socketcan
 from mivla_drivers.transport.bus_lock import BusLock, BusTaken
 from mivla_drivers.transport.can_hub import CanHub
 
+pytestmark = pytest.mark.realtime
+
 START = np.array([0.1, 0.8, -0.9, 0.1, 0.6, -0.2, 0.05])
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from mivla_drivers.control.control_loop import ControlLoop
 
+pytestmark = pytest.mark.realtime
+
 REQUEST = """
 import os, resource
 from mivla_drivers.control.realtime import request_realtime

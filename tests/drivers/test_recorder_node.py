@@ -26,6 +26,8 @@ from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.conversions import compressed_image_message, joint_state_message, trajectory_message
 from mivla_drivers.recording.reader import read_episode
 
+pytestmark = pytest.mark.realtime
+
 CONTRACT = load_contract("piper")
 JOINT_RATE, CAMERA_RATE, TICK_S = 50, 10, 0.02
 SENTENCE = "move the bottle onto the pad"

@@ -16,6 +16,8 @@ from mivla_drivers.robots import registry
 from mivla_drivers.robots.parts import PartsHardware
 from mivla_drivers.robots.plant import KinematicPlant, SharedPlant
 
+pytestmark = pytest.mark.realtime
+
 HARDWARE = """
 from typing import Annotated
 

@@ -16,6 +16,8 @@ import pytest
 from mivla_drivers import network
 from mivla_drivers.shared_memory import SHM, YOUNG_S, clear_leftovers
 
+pytestmark = pytest.mark.realtime
+
 OWN_SEGMENT = re.compile(rf"{SHM}/fastdds_[0-9a-f]{{16}}_el")
 SEGMENT, PORT = "fastdds_88a2a29905a8e677", "fastdds_port17661"
 NODE = """

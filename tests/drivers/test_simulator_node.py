@@ -11,6 +11,8 @@ import pytest
 from mivla_drivers.network import claimed_domain, ros_environment
 from mivla_drivers.simulation.tasks import task_names
 
+pytestmark = pytest.mark.realtime
+
 
 def start(*parameters):
     """Exit code and the lines on stderr of a simulator with these parameters."""

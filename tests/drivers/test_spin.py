@@ -15,6 +15,8 @@ from mivla_drivers.network import NetworkError, claimed_domain, ros_environment
 from mivla_drivers.nodes.parameters import ParameterError
 from mivla_drivers.nodes.spin import ENDING, require_environment
 
+pytestmark = pytest.mark.realtime
+
 QUIET_NODE = """
 import os, time
 from rclpy.node import Node

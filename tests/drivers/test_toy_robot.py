@@ -17,6 +17,8 @@ from mivla_drivers.robots import registry
 from mivla_drivers.robots.plant import KinematicPlant
 from mivla_drivers.transport.bus_lock import BusTaken
 
+pytestmark = pytest.mark.realtime
+
 FOLDER = Path(__file__).parents[2] / "examples" / "toy_robot"
 
 

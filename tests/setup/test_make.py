@@ -30,16 +30,17 @@ def tests(tmp_path) -> Path:
     python = folder / ".venv/bin/python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
-    for half, name in (("policy", "plain"), ("accelerator", None), ("setup", None), ("drivers", "real")):
-        (folder / "tests" / half).mkdir(parents=True)
-        if name:
-            write_test(folder, half, name, passes=True)
+    (folder / "tests/drivers").mkdir(parents=True)
+    (folder / "tests/bringup").mkdir()
+    write_test(folder, "plain", passes=True)
+    write_test(folder, "real", passes=True)
     return folder
 
 
-def write_test(folder: Path, half: str, name: str, passes: bool) -> None:
-    body = f"def test_{name}():\n    open('{name}.ran', 'w').close()\n    assert {passes}\n"
-    (folder / "tests" / half / f"test_{name}.py").write_text(body)
+def write_test(folder: Path, name: str, passes: bool) -> None:
+    mark = "import pytest\n\npytestmark = pytest.mark.realtime\n" if name == "real" else ""
+    body = f"{mark}def test_{name}():\n    open('{name}.ran', 'w').close()\n    assert {passes}\n"
+    (folder / "tests/drivers" / f"test_{name}.py").write_text(body)
 
 
 def run(folder: Path, *words: str) -> tuple[int, list[str]]:
@@ -59,9 +60,9 @@ def test_two_halves_that_pass_pass(tests):
     assert [line.split()[-1] for line in summary] == ["passed", "passed"]
 
 
-@pytest.mark.parametrize(("half", "name", "line"), [("policy", "plain", 0), ("drivers", "real", 1)])
-def test_a_half_that_fails_hides_neither_the_other_nor_itself(tests, half, name, line):
-    write_test(tests, half, name, passes=False)
+@pytest.mark.parametrize(("name", "line"), [("plain", 0), ("real", 1)])
+def test_a_half_that_fails_hides_neither_the_other_nor_itself(tests, name, line):
+    write_test(tests, name, passes=False)
     code, summary = run(tests)
     assert code == 1
     assert "FAILED" in summary[line]
