@@ -146,7 +146,9 @@ def _run_on_robot(args: argparse.Namespace, out: Path) -> int:
         if args.resume:
             results.resume()
         with written(
-            results, lambda: f"{task.name}, {args.mode}, judged by an operator", f"{RESUME} --on-robot"
+            results,
+            lambda: f"{task_label(task.name)}, {args.mode}, judged by an operator",
+            f"{RESUME} --on-robot",
         ):
             if not results.complete and not run_judged(results, client, terminal, contract, task, args):
                 return NOT_COMPLETE

@@ -22,7 +22,7 @@ from mivla_bringup.trials.terminal import Terminal
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.ros.robot_client import CallRefused, NoAnswer, RobotClient
-from mivla_drivers.simulation.tasks import load_task
+from mivla_drivers.simulation.tasks import load_task, task_reference
 from mivla_policy.policies import DEFAULT_BACKEND, split_spec
 from mivla_policy.policy_folder import WEIGHTS
 from mivla_policy.shipped_models import find_model
@@ -47,7 +47,7 @@ def judged_task(name: str, instruction: str | None, subtasks: str | None) -> Jud
     """
     if subtasks is None:
         task = load_task(name)
-        return JudgedTask(name, instruction or task.instructions[0], task.subtasks)
+        return JudgedTask(task_reference(name), instruction or task.instructions[0], task.subtasks)
     names = tuple(part.strip() for part in subtasks.split(","))
     if not instruction:
         raise TrialError(
