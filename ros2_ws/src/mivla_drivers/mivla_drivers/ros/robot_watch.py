@@ -121,7 +121,7 @@ class RobotWatch:
         self._follow("diagnostics", DiagnosticArray, "/diagnostics", receive)
 
     def follow_log(self, on_line: Callable[[str], None]) -> None:
-        """Hand over each line that a node of this namespace logs from now on, as "[piper.driver] [WARN] text"."""
+        """Hand over each line that a node of this namespace logs from now on, as "[left.driver] [WARN] text"."""
         mine = self._node.get_namespace().strip("/").replace("/", ".") + "."
 
         def receive(message: Log) -> None:
