@@ -131,3 +131,9 @@ def test_a_command_of_the_policy_without_it_says_what_to_install():
         done.stderr
         == "mivla: torch: not installed, as MIVLA_SETUP=drivers leaves out the policy; run: make setup\n"
     )
+
+
+def test_a_file_where_a_folder_is_to_be_made_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert cli.main(["study", "ablation", "--out", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.startswith(f"mivla: {tmp_path / 'file'}: File exists")

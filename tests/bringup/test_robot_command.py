@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -23,6 +24,8 @@ from mivla_bringup.launcher.runner import Launch
 from mivla_drivers.contract import load_contract
 from mivla_drivers.network import claimed_domain, ros_environment
 from mivla_drivers.ros.instruction import LATCHED, TOPIC
+from mivla_drivers.ros.operator_endpoint import call as call_endpoint
+from mivla_drivers.ros.operator_endpoint import current_domain, endpoint_path
 from mivla_drivers.ros.robot_client import CallRefused, NoAnswer, RobotClient
 
 pytestmark = pytest.mark.realtime
@@ -114,6 +117,34 @@ def test_a_word_too_many_or_too_few_is_refused_before_anything_is_done(robot, wo
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
     assert robot("enable").returncode == 0  # would take seconds of "motors are being given power" otherwise
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ("Hebe die Flasche \udcfcber", "expected text in UTF-8, got other bytes from character 18 on"),
+        ("x" * 100_000, "expected at most 1000 characters, got 100000"),
+        ("two\0words", "got a zero byte"),
+    ],
+)
+def test_what_no_message_can_carry_is_refused_and_the_robot_goes_on(robot, sentence, told):
+    done = robot("say", sentence)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    path = endpoint_path("driver", "/piper", current_domain())
+    answer = call_endpoint(path, "say", sentence[:2000], 10.0)  # as another program than this command may
+    assert not answer.success
+    assert "nothing was said" in answer.message
+    assert robot("status").stdout.splitlines()[4].split(maxsplit=1) == [
+        "instruction",
+        "none: the policy pauses",
+    ]
+
+
+def test_a_sentence_typed_in_another_encoding_means_what_the_terminal_shows(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
+    assert command.checked_value("say", ["Hebe sie \udcfcber"]) == "Hebe sie über"
 
 
 @pytest.mark.timeout(180)

@@ -53,6 +53,13 @@ def test_an_action_that_the_node_does_not_have_is_refused_with_those_that_it_has
     endpoint.close()
 
 
+def test_a_request_that_is_too_long_is_refused_before_it_is_sent(path):
+    endpoint = OperatorEndpoint(path, ACTIONS, echo)
+    with pytest.raises(EndpointError, match=r"stop: expected at most 65536 bytes, got 100\d+"):
+        call(path, "stop", "x" * 100_000, 1.0)
+    endpoint.close()
+
+
 def test_what_fails_inside_the_node_is_told_to_the_caller(path):
     endpoint = OperatorEndpoint(path, ACTIONS, lambda action, value: 1 / 0)
     answer = call(path, "stop", "", 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,14 @@ class TestHome:
         ]
         assert list((tmp_path / "mivla" / "ros_log_dir").iterdir())
         assert str(tmp_path) in done.stdout.decode()
+
+    @pytest.mark.parametrize("home", [None, ""])
+    def test_a_shell_that_names_none_leaves_the_one_that_the_system_knows(self, home, tmp_path):
+        away = {"MPLCONFIGDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "ROS_LOG_DIR": None}
+        code = self.code + "; import os; print(os.environ['HOME'])"
+        done = python(code, HOME=home, XDG_RUNTIME_DIR=str(tmp_path), **away)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode().splitlines()[-1] == pwd.getpwuid(os.getuid()).pw_dir
 
     def test_where_it_can_be_written_nothing_is_moved(self, tmp_path):
         done = python(self.code, HOME=str(tmp_path), ROS_LOG_DIR=None, MPLCONFIGDIR=None, XDG_CACHE_HOME=None)

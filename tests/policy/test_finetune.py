@@ -196,3 +196,9 @@ def test_instructions_are_encoded_on_the_device_of_the_run(monkeypatch, tmp_path
     config = encoded_config()
     assert language_tokens(config, ["fold it"], tmp_path, "cuda")["fold it"].shape == (2, 384)
     assert asked == [(config, tmp_path, "cuda", torch.float32)]
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf"), 0.0, -1.0])
+def test_a_learning_rate_that_cannot_train_is_refused_before_anything_is_read(rate):
+    with pytest.raises(DataError, match=f"learning_rate: expected a number above 0, got {rate}"):
+        TrainConfig(steps=1, learning_rate=rate)

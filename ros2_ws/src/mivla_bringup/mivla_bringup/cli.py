@@ -41,6 +41,7 @@ FILE_REFUSALS = {
     errno.EDQUOT,
     errno.ENOTDIR,
     errno.EISDIR,
+    errno.EEXIST,  # a file where a folder is to be made
 }
 POLICY_ONLY = {"torch", "transformers", "tokenizers", "safetensors", "onnx", "onnxruntime", "h5py"}
 REFUSED = 2  # exit code of a request that cannot be met, as argparse's own

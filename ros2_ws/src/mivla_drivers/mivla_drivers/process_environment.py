@@ -51,6 +51,9 @@ def _move_unwritable_folders() -> None:
     Raises:
         HardwareError: there is no runtime folder either.
     """
+    if not os.environ.get("HOME"):  # ROS looks nowhere else, not even for the user's entry in passwd
+        os.environ.pop("HOME", None)
+        os.environ["HOME"] = os.path.expanduser("~")
     home = Path(os.path.expanduser("~"))
     ros_home = Path(os.environ.get("ROS_HOME") or home / ".ros")
     usual = {

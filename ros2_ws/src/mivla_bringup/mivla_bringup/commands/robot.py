@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from contextlib import suppress
 
@@ -10,6 +11,7 @@ from mivla_drivers import network
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.ros import operator_endpoint as endpoint
+from mivla_drivers.ros.sentence import checked_sentence
 
 # ROS is imported where it is needed: a call to a driver of this machine goes without, and saves half a second.
 
@@ -82,6 +84,7 @@ def checked_value(action: str, words: list[str]) -> str:
 
     Raises:
         RobotCallError: a word is missing, or there is one too many: nothing is called then.
+        SentenceError: the sentence cannot be sent.
     """
     expected = WITH_VALUE.get(action)
     if expected is None:
@@ -89,12 +92,22 @@ def checked_value(action: str, words: list[str]) -> str:
             extra = " ".join(words)
             raise RobotCallError(f"{action}: expected no further word, got {extra!r}: nothing was done")
         return ""
-    if action == "say" and len(words) > 1:
-        return " ".join(words)
+    if action == "say" and words:
+        return checked_sentence(_typed(" ".join(words)))
     if len(words) != 1:
         got = " ".join(words) or "none"
         raise RobotCallError(f"{action}: expected {expected}, got {got}: nothing was done")
     return words[0]
+
+
+def _typed(text: str) -> str:
+    """`text` as the terminal shows it: what is no UTF-8 comes as lone surrogates, one a byte."""
+    with suppress(UnicodeEncodeError):
+        text.encode()
+        return text
+    with suppress(UnicodeError):
+        return text.encode("utf-8", "surrogateescape").decode(sys.stdout.encoding)
+    return text
 
 
 def _call(action: str, value: str, namespace: str) -> str:

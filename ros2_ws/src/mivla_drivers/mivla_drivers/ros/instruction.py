@@ -13,6 +13,7 @@ from rclpy.subscription import MessageInfo
 from std_msgs.msg import String
 
 from mivla_drivers.ros.operator_endpoint import Answer
+from mivla_drivers.ros.sentence import SentenceError, checked_sentence
 
 TOPIC = "instruction"
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -43,6 +44,10 @@ class InstructionKeeper:
 
     def say(self, sentence: str) -> Answer:
         """Publish a sentence and wait until every listener there has it; not for the executor's thread."""
+        try:
+            checked_sentence(sentence)
+        except SentenceError as error:
+            return Answer(False, str(error))
         with self._lock:
             self._publish(sentence)
         deadline = time.monotonic() + HEARD_S
@@ -76,8 +81,8 @@ class InstructionKeeper:
         }
 
     def _publish(self, sentence: str) -> None:
-        self._sentence = sentence
         self._publisher.publish(String(data=sentence))
+        self._sentence = sentence
         self._said_at = time.time_ns()
 
     def _on_heard(self, message: String, info: MessageInfo) -> None:

@@ -75,8 +75,11 @@ def call(path: Path, action: str, value: str, deadline_s: float) -> Answer:
 
     Raises:
         EndpointAbsent: nobody listens there.
-        EndpointError: it does not answer within `deadline_s`.
+        EndpointError: it does not answer within `deadline_s`, or the request is too long for it.
     """
+    request = json.dumps({"action": action, "value": value}).encode() + b"\n"
+    if len(request) > LONGEST_LINE:
+        raise EndpointError(f"{action}: expected at most {LONGEST_LINE} bytes, got {len(request)}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(KNOCK_S)
         try:
@@ -87,7 +90,7 @@ def call(path: Path, action: str, value: str, deadline_s: float) -> Answer:
             raise EndpointAbsent(f"expected a node that listens on {path}, found none") from None
         try:
             connection.settimeout(deadline_s)
-            connection.sendall(json.dumps({"action": action, "value": value}).encode() + b"\n")
+            connection.sendall(request)
             line = _read_line(connection)
             return Answer(**json.loads(line))
         except TimeoutError:

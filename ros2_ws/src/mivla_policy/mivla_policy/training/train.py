@@ -62,6 +62,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise DataError(f"training: steps: expected at least 1, got {self.steps}")
+        if not 0.0 < self.learning_rate < float("inf"):
+            raise DataError(f"training: learning_rate: expected a number above 0, got {self.learning_rate}")
 
 
 @dataclass(frozen=True)
