@@ -47,6 +47,8 @@ def test_asking_for_help_imports_no_command():
         ["fly"],
         ["launch"],
         ["trials", "--trials", "0"],
+        ["trials", "--out", ""],
+        ["synthesize", "people", "--episodes", "0"],
         ["finetune"],
         ["pretrain"],
     ],

@@ -14,6 +14,7 @@ from time import monotonic, sleep
 import pytest
 
 from mivla_bringup.interruption import Interrupted, interruptible
+from mivla_policy.worker import end_with_parent
 
 pytestmark = pytest.mark.realtime
 
@@ -69,9 +70,10 @@ def test_another_thread_than_the_main_one_is_left_alone():
     assert failed == []
 
 
-def test_workers_are_not_waited_for():
+@pytest.mark.parametrize("start", ["spawn", "fork"])
+def test_workers_are_not_waited_for(start):
     def work() -> None:
-        with interruptible(), ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        with interruptible(), ProcessPoolExecutor(1, get_context(start), end_with_parent) as pool:
             future = pool.submit(sleep, 60)
             while not future.running():
                 sleep(0.05)

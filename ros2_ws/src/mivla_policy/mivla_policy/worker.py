@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from multiprocessing import parent_process
 
@@ -10,8 +11,11 @@ from multiprocessing import parent_process
 def end_with_parent() -> None:
     """Have this process end as soon as the one that started it does, also where that one was killed.
 
-    Left alone, it would wait for work for ever, or write beside the next run.
+    Left alone, it would wait for work for ever, or write beside the next run. A forked process also inherits its
+    parent's signal handlers, which must not keep it from ending.
     """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     parent = parent_process()
     assert parent is not None
 

@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+from mivla_bringup.commands.values import folder
 from mivla_drivers.robots import DEFAULT_ROBOT
 
 MOST_REASONS = 20
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("kind", choices=("egodex", "robotwin", "recordings", "simulated"), help="layout of the data set")
     add("folder", type=Path, nargs="?", help="where its files are; --estimate does without")
     add("--robot", default=DEFAULT_ROBOT, help="the arm that imitates or is imitated (%(default)s)")
-    add("--out", type=Path, help="shards' folder (data/annotated/KIND)")
+    add("--out", type=folder, help="shards' folder (data/annotated/KIND)")
     add("--engine", choices=("ray", "processes"), default="ray", help="(%(default)s)")
     add("--workers", type=int, default=os.cpu_count() or 1, help="files at a time (%(default)s)")
     add("--cluster", metavar="ADDRESS", help="use the machines of a running Ray cluster: auto or HOST:PORT")

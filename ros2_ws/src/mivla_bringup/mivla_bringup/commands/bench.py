@@ -17,7 +17,7 @@ from mivla_bringup.bench.operator_calls import measure_operator_calls
 from mivla_bringup.bench.random_policy import write_random_policy
 from mivla_bringup.bench.rows import Row, table, write_json
 from mivla_bringup.bench.training import measure_training
-from mivla_bringup.commands.values import positive
+from mivla_bringup.commands.values import folder, positive
 from mivla_bringup.run_folder import RunFolderError, dated_folder
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError
@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--robot", default=DEFAULT_ROBOT, help="robot's name (%(default)s)")
     add("--policy", type=Path, metavar="DIR", help=f"({DEFAULT_POLICY}; random weights where there is none)")
-    add("--out", type=Path, metavar="FILE", help=f"results; one that is there is refused ({RUNS}/DATE.json)")
+    add(
+        "--out", type=folder, metavar="FILE", help=f"results; one that is there is refused ({RUNS}/DATE.json)"
+    )
     add("--seconds", type=positive(float), default=20.0, help="how long the bringup is watched (%(default)s)")
     add("--only", nargs="+", choices=list(SECTIONS), metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     add(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mivla_bringup.commands.launch import find_launch_file
 from mivla_bringup.commands.trials import FEEDBACK_RATE_HZ, require_all_alive
-from mivla_bringup.commands.values import not_negative, positive
+from mivla_bringup.commands.values import folder, not_negative, positive
 from mivla_bringup.demos.progress import PROGRESS, DemonstrationProgress, refuse_demonstrations
 from mivla_bringup.launcher.plan import Plan, plan_launch
 from mivla_bringup.launcher.runner import Launch
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--hard-every", "every Kth scene is a hard one, 0: none", type=not_negative(int), metavar="K")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=folder,
         default=Path("data/demos"),
         metavar="DIR",
         help="one that has episodes is refused (%(default)s)",

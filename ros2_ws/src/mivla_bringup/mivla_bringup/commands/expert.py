@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mivla_bringup.commands.values import not_negative, positive
+from mivla_bringup.commands.values import folder, not_negative, positive
 from mivla_bringup.run_folder import claimed_folder, dated_folder, refuse_results
 from mivla_bringup.trials.contact_sheet import write_contact_sheet
 from mivla_bringup.trials.expert_trial import ExpertTrials
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--trials", type=positive(int), default=1, metavar="N", help="how many (%(default)s)")
     add(
         "--out",
-        type=Path,
+        type=folder,
         metavar="DIR",
         help=f"videos, pictures; one that has some is refused ({RUNS}/DATE)",
     )

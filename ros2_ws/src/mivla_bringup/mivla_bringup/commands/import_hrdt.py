@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mivla_bringup.commands.values import folder
 from mivla_drivers.robots import DEFAULT_ROBOT
 
 
@@ -14,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument
     add("checkpoint", type=Path, metavar="CHECKPOINT", help="pytorch_model.bin or model.safetensors of H-RDT")
-    add("--out", type=Path, required=True, metavar="DIR", help="folder that --base then takes")
+    add("--out", type=folder, required=True, metavar="DIR", help="folder that --base then takes")
     add("--robot", default=DEFAULT_ROBOT, help="contract the folder gets, and its cameras (%(default)s)")
     add("--weights", type=Path, metavar="DIR", help="policy folder whose encoders/ the new one gets")
     add("--vision-join", choices=VISION_JOINS, help="of the two image encoders (tokens)")

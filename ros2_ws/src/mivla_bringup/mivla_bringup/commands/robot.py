@@ -34,6 +34,8 @@ WITH_VALUE = {
 RECORDER = ("record", "save", "discard")
 URGENT_S = 2.0  # a stop that is not answered within this needs the hardware
 ANSWER_S = 10.0
+FOUND_S = 5.0  # within which ROS discovers a driver that runs, also on a busy machine
+HARDWARE_STOP = "If an arm moves, use the hardware emergency stop"
 ELSEWHERE_S = (
     1.0  # how long a robot that does not answer on this machine, where others do, is looked for in ROS
 )
@@ -120,7 +122,7 @@ def _call(action: str, value: str, namespace: str) -> str:
         return _call_through_ros(action, value, namespace)
     except endpoint.EndpointError as error:
         if action == "stop":
-            raise RobotCallError(f"{error}. Use the hardware emergency stop") from None
+            raise RobotCallError(f"{error}. {HARDWARE_STOP}") from None
         raise
     if not answer.success:
         raise RobotCallError(answer.message)
@@ -131,7 +133,7 @@ def _call_through_ros(action: str, value: str, namespace: str) -> str:
     from mivla_drivers.ros.robot_client import RobotClient
 
     with RobotClient(namespace, "mivla_robot") as robot:
-        _find_driver(robot)
+        _find_driver(robot, HARDWARE_STOP if action == "stop" else "")
         if action == "say":
             return robot.say(value)
         if action == "source":
@@ -141,17 +143,17 @@ def _call_through_ros(action: str, value: str, namespace: str) -> str:
         return robot.call(action)
 
 
-def _find_driver(robot) -> None:
-    """Wait for the driver; where there is none, also name the robots that answer without ROS."""
+def _find_driver(robot, advice: str = "") -> None:
+    """Wait for the driver; where there is none, also name the robots that answer without ROS, or give `advice`."""
     from mivla_drivers.ros.robot_client import NoAnswer
 
     here = endpoint.namespaces_here("driver", endpoint.current_domain())
     try:
-        robot.wait_for_driver(ELSEWHERE_S if here and robot.namespace not in here else ANSWER_S)
+        robot.wait_for_driver(ELSEWHERE_S if here and robot.namespace not in here else FOUND_S)
     except NoAnswer as error:
         others = sorted({*here, *robot.namespaces()} - {robot.namespace})
         if not others:
-            raise
+            raise RobotCallError(f"{error} {advice}".strip()) from None
         raise RobotCallError(
             f"{robot.namespace}: no driver is there, but in {', '.join(others)}: use --namespace {others[0][1:]}"
         ) from error

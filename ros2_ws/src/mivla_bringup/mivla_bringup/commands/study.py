@@ -12,7 +12,7 @@ import os
 from dataclasses import fields
 from pathlib import Path
 
-from mivla_bringup.commands.values import positive
+from mivla_bringup.commands.values import folder, positive
 from mivla_bringup.studies.plan import EQUAL, STUDIES, Scale
 from mivla_drivers.simulation.tasks import task_reference
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("study", choices=sorted(STUDIES))
     add(
         "--out",
-        type=Path,
+        type=folder,
         default=Path("build/study"),
         metavar="DIR",
         help="shared by all studies (%(default)s)",

@@ -10,6 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
+from mivla_bringup.commands.values import folder, positive
 from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.simulation.tasks import ARM_PRETRAINING, HUMAN_PRETRAINING, task_reference
 
@@ -24,11 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="task's name or .py file; may be given several times (all that pre-training uses)",
     )
-    add("--episodes", type=int, default=240, metavar="N", help="tasks take turns (%(default)s)")
-    add("--out", type=Path, metavar="DIR", help="what is there is kept (data/synthetic/WHO)")
+    add("--episodes", type=positive(int), default=240, metavar="N", help="tasks take turns (%(default)s)")
+    add("--out", type=folder, metavar="DIR", help="what is there is kept (data/synthetic/WHO)")
     add("--robot", default=DEFAULT_ROBOT, help="the arm's name (%(default)s)")
-    add("--horizon", type=int, default=16, help="commands per frame of an arm (%(default)s)")
-    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (%(default)s)")
+    add("--horizon", type=positive(int), default=16, help="commands per frame of an arm (%(default)s)")
+    add(
+        "--workers",
+        type=positive(int),
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes (%(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

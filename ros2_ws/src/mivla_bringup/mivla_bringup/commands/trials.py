@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mivla_bringup.commands.launch import find_launch_file
-from mivla_bringup.commands.values import not_negative, positive
+from mivla_bringup.commands.values import folder, not_negative, positive
 from mivla_bringup.launcher.plan import Plan, plan_launch
 from mivla_bringup.launcher.runner import Launch
 from mivla_bringup.run_folder import RunFolderError, claimed_folder, dated_folder, read_json
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--policy", "a policy's folder, a shipped one's name, or BACKEND:WHERE", metavar="DIR")
     add("--time-limit", "of a trial", type=positive(float), metavar="SECONDS")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help=f"results; one that has some is refused ({RUNS}/DATE)"
+        "--out", type=folder, metavar="DIR", help=f"results; one that has some is refused ({RUNS}/DATE)"
     )
     parser.add_argument(
         "--resume",

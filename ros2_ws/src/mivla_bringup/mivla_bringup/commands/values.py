@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 Number = TypeVar("Number", int, float)
@@ -18,6 +19,13 @@ def positive(kind: type[Number]) -> Callable[[str], Number]:
 def not_negative(kind: type[Number]) -> Callable[[str], Number]:
     """A finite number of at least 0."""
     return _checked(kind, lambda value: value >= 0, "a number of at least 0")
+
+
+def folder(text: str) -> Path:
+    """A folder's path; not an empty one, such as of a shell variable that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a folder, got an empty name")
+    return Path(text)
 
 
 def _checked(kind: type[Number], holds: Callable[[Number], bool], expected: str) -> Callable[[str], Number]:

@@ -49,7 +49,7 @@ class ClientNode:
         try:
             validate_namespace(self.namespace)
         except InvalidNamespaceException as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0].rstrip(":")
             raise RobotClientError(
                 f"namespace {namespace!r}: expected names joined by '/': {reason}"
             ) from None

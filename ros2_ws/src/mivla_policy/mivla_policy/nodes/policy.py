@@ -22,31 +22,16 @@ from mivla_drivers.conversions import (
     stamp_seconds,
     trajectory_message,
 )
-from mivla_drivers.errors import DataError, MivlaError
+from mivla_drivers.errors import MivlaError
 from mivla_drivers.nodes.parameters import ParameterSpec, declare
 from mivla_drivers.nodes.spin import spin
 from mivla_drivers.robots import DEFAULT_ROBOT
+from mivla_policy.device import require_device
 from mivla_policy.planner import Planner
 from mivla_policy.policies import LoadOptions, load_policy, require_spec
 from mivla_policy.shipped_models import DEFAULT_POLICY
 
 IDLE_S = 0.01
-
-
-def _require_device(device: str) -> None:
-    """Refuse a device that this machine does not have.
-
-    Raises:
-        DataError: it is none of PyTorch's names, or there is no such card.
-    """
-    if device == "cpu":
-        return
-    import torch  # here, since a policy such as a replay runs without it
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DataError(f"expected cpu, cuda or cuda:N of this machine, got {device!r}: {error}") from None
 
 
 PARAMETERS = {
@@ -57,7 +42,7 @@ PARAMETERS = {
     "seed": ParameterSpec(0, "of what is random in the policy", minimum=0),
     "replan_steps": ParameterSpec(8, "policy periods from one plan to the next", minimum=1),
     "threads": ParameterSpec(1, "of PyTorch and ONNX Runtime", minimum=1, maximum=256),
-    "device": ParameterSpec("cpu", "cpu, cuda or cuda:N", check=_require_device),
+    "device": ParameterSpec("cpu", "cpu, cuda or cuda:N", check=require_device),
 }
 
 
