@@ -15,11 +15,11 @@ import pytest
 
 from mivla_bringup import cli
 from mivla_bringup.bench import decoder, training
-from mivla_bringup.bench.body import measure_kinematics, measure_retargeting
 from mivla_bringup.bench.decoder import measure_decoder
 from mivla_bringup.bench.errors import BenchError
-from mivla_bringup.bench.heard import Heard, rows_of
+from mivla_bringup.bench.kinematics import measure_kinematics, measure_retargeting
 from mivla_bringup.bench.latency import measure_latency
+from mivla_bringup.bench.messages import Received, rows_of
 from mivla_bringup.bench.processes import ProcessMeter, Usage
 from mivla_bringup.bench.random_policy import (
     random_observation,
@@ -81,50 +81,50 @@ def test_the_file_holds_the_machine_and_every_row(tmp_path):
 
 
 @pytest.fixture
-def heard(contract):
+def received(contract):
     """One second of a bringup: ten frames a camera were sent, the front camera's third was lost."""
-    heard = Heard.nothing([camera.name for camera in contract.cameras])
+    received = Received.nothing([camera.name for camera in contract.cameras])
     stamps = [100.0 + 0.1 * i for i in range(10)]
     for camera in contract.cameras:
-        heard.images[camera.name], heard.infos[camera.name] = list(stamps), list(stamps)
-    del heard.images["front_camera"][2]
-    heard.latencies_ms += [80.0, 100.0, 90.0]
+        received.images[camera.name], received.infos[camera.name] = list(stamps), list(stamps)
+    del received.images["front_camera"][2]
+    received.latencies_ms += [80.0, 100.0, 90.0]
     timing = {"period_mean_ms": "5.0", "period_max_ms": "9", "late_p99_ms": "1", "step_mean_ms": ".5"}
-    heard.driver += [{**timing, "period_std_ms": f"0.{i}", "overruns": str(7 + i)} for i in range(3)]
-    heard.policy += [{"encode_ms": "10", "denoise_ms": "30"}, {"encode_ms": "20", "denoise_ms": "50"}]
-    return heard
+    received.driver += [{**timing, "period_std_ms": f"0.{i}", "overruns": str(7 + i)} for i in range(3)]
+    received.policy += [{"encode_ms": "10", "denoise_ms": "30"}, {"encode_ms": "20", "denoise_ms": "50"}]
+    return received
 
 
-def test_lost_frames_are_counted_by_their_camera_info(contract, heard):
-    rows = by_name(rows_of(contract, heard, [], seconds=1.0))
+def test_lost_frames_are_counted_by_their_camera_info(contract, received):
+    rows = by_name(rows_of(contract, received, [], seconds=1.0))
     assert (rows["front_camera, received"].value, rows["front_camera, received"].note) == (9, "of 10 sent")
     assert (rows["wrist_camera, received"].value, rows["wrist_camera, received"].note) == (10, "of 10 sent")
     assert rows["wrist_camera, rate"].value == 10.0
 
 
-def test_overruns_are_those_of_the_measured_time_and_jitter_is_the_newest(contract, heard):
-    rows = by_name(rows_of(contract, heard, [], seconds=1.0))
+def test_overruns_are_those_of_the_measured_time_and_jitter_is_the_newest(contract, received):
+    rows = by_name(rows_of(contract, received, [], seconds=1.0))
     assert rows["driver, overruns"].value == 2
     assert rows["driver, period std"].value == 0.2
 
 
-def test_latency_and_its_parts_are_medians(contract, heard):
-    rows = by_name(rows_of(contract, heard, [], seconds=1.0))
+def test_latency_and_its_parts_are_medians(contract, received):
+    rows = by_name(rows_of(contract, received, [], seconds=1.0))
     assert rows["camera to command, median"].value == 90.0
     assert (rows["  policy, encode"].value, rows["  policy, denoise"].value) == (15.0, 40.0)
 
 
-def test_each_process_has_its_share_and_its_memory(contract, heard):
-    rows = by_name(rows_of(contract, heard, [Usage("driver", 12.5, 140.0)], seconds=1.0))
+def test_each_process_has_its_share_and_its_memory(contract, received):
+    rows = by_name(rows_of(contract, received, [Usage("driver", 12.5, 140.0)], seconds=1.0))
     assert (rows["driver, CPU"].value, rows["driver, CPU"].unit) == (12.5, "%")
     assert (rows["driver, memory"].value, rows["driver, memory"].unit) == (140.0, "MiB")
 
 
 @pytest.mark.parametrize(("field", "who"), [("driver", "driver"), ("latencies_ms", "policy")])
-def test_a_silent_part_is_named(contract, heard, field, who):
-    getattr(heard, field).clear()
+def test_a_silent_part_is_named(contract, received, field, who):
+    getattr(received, field).clear()
     with pytest.raises(BenchError, match=f"{who}: expected"):
-        rows_of(contract, heard, [], seconds=1.0)
+        rows_of(contract, received, [], seconds=1.0)
 
 
 def test_only_nodes_are_metered_and_a_busy_one_shows():

@@ -8,7 +8,7 @@ import pytest
 
 from mivla_bringup import cli
 from mivla_bringup.trials.contact_sheet import COLUMNS, GAP_PX, contact_sheet
-from mivla_bringup.trials.video import Moment, captioned
+from mivla_bringup.trials.video import VideoFrame, captioned
 
 
 def test_the_expert_does_its_task_and_is_filmed(tmp_path, capsys):
@@ -27,7 +27,7 @@ def test_the_expert_does_its_task_and_is_filmed(tmp_path, capsys):
 @pytest.mark.parametrize(("moments", "rows"), [(1, 1), (5, 2), (100, 4)])
 def test_a_contact_sheet_begins_with_the_first_moment_and_has_at_most_12(moments, rows):
     images = [np.full((8, 8, 3), 2 * i, np.uint8) for i in range(moments)]
-    film = [Moment((image,), f"moment {i}") for i, image in enumerate(images)]
+    film = [VideoFrame((image,), f"moment {i}") for i, image in enumerate(images)]
     frame = captioned(film[0])
     sheet = contact_sheet(film)
     assert sheet.shape == (rows * (frame.shape[0] + GAP_PX), COLUMNS * (frame.shape[1] + GAP_PX), 3)

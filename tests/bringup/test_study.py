@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from mivla_bringup.cli import main
-from mivla_bringup.studies import cells
+from mivla_bringup.studies import experiments
 from mivla_bringup.studies.data import StudyData
-from mivla_bringup.studies.plan import PRETRAININGS, STUDIES, Cell, Scale
+from mivla_bringup.studies.plan import PRETRAININGS, STUDIES, Experiment, Scale
 from mivla_bringup.studies.report import draw, markdown, tabulate
 from mivla_bringup.studies.results import Row, rate_of, read_rows, write_rows
 from mivla_bringup.studies.run import StudyRun
@@ -110,9 +110,11 @@ def until(condition, goes_on=lambda: True):
 
 class TestPlan:
     def test_the_ablation_compares_the_paper_s_four_pretrainings_on_all_demonstrations(self):
-        cells_ = STUDIES["ablation"].cells(seeds=3)
-        assert {(cell.pretraining, cell.shots) for cell in cells_} == {(name, 30) for name in PRETRAININGS}
-        assert sorted(cell.seed for cell in cells_ if cell.pretraining == "h2r") == [0, 1, 2]
+        found = STUDIES["ablation"].experiments(seeds=3)
+        assert {(experiment.pretraining, experiment.shots) for experiment in found} == {
+            (name, 30) for name in PRETRAININGS
+        }
+        assert sorted(experiment.seed for experiment in found if experiment.pretraining == "h2r") == [0, 1, 2]
 
     def test_few_shot_crosses_them_with_10_20_and_30_demonstrations(self):
         assert len(set(STUDIES["few-shot"].policies)) == 12
@@ -242,10 +244,10 @@ class TestRun:
         frames = MutualFrames.load(study / "data" / "pretraining")
         people = int((frames.source == 1).sum())
         equal = dataclasses.replace(TINY, pretrain_steps=people, equal="passes")
-        steps = {objective: cells.pretrain_steps(equal, frames, objective) for objective in OBJECTIVES}
+        steps = {objective: experiments.pretrain_steps(equal, frames, objective) for objective in OBJECTIVES}
         assert steps["human_only"] == steps["h2r"] == people
         assert steps["h2r+r2h"] == len(frames)
-        assert cells.pretrain_steps(TINY, frames, "h2r+r2h") == TINY.pretrain_steps
+        assert experiments.pretrain_steps(TINY, frames, "h2r+r2h") == TINY.pretrain_steps
 
     def test_a_number_of_demonstrations_between_two_blocks_is_refused(self, study):
         data = StudyData(study / "data", TINY)
@@ -262,7 +264,7 @@ class TestRun:
     def test_fine_tuning_starts_from_the_pretrained_weights(self, study, tmp_path):
         base = study / "pretrained" / "h2r_seed0"
         still = StudyData(study / "data", dataclasses.replace(TINY, learning_rate=1e-12))
-        cells.finetune_cell(still, base, tmp_path / "policy", Cell("h2r", 10, 0))
+        experiments.finetune_experiment(still, base, tmp_path / "policy", Experiment("h2r", 10, 0))
         before, after = load_policy_folder(base).model, load_policy_folder(tmp_path / "policy").model
         for (name, a), b in zip(before.state_dict().items(), after.state_dict().values(), strict=True):
             assert np.allclose(a, b, atol=2e-3), name

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mivla_bringup.trials.metrics import Trial, summarise, wilson_interval
 from mivla_bringup.trials.report import duration, read_csv, so_far, subtask_line, table, troubles, write_csv
-from mivla_bringup.trials.video import Moment, caption, write_video
+from mivla_bringup.trials.video import VideoFrame, caption, write_video
 from mivla_drivers.errors import MivlaError
 
 SUBTASKS = ("grasped", "lifted", "over_the_pad", "placed")
@@ -126,7 +126,7 @@ def test_troubles_of_several_trials_are_added_and_none_is_not_told():
 
 def test_a_video_shows_both_cameras_side_by_side_above_a_caption(tmp_path, capfd):
     red, blue = (np.full((160, 160, 3), colour, np.uint8) for colour in ((200, 0, 0), (0, 0, 200)))
-    moments = [Moment((red, blue), caption(0, 1000, i / 10, {"grasped": i > 5})) for i in range(10)]
+    moments = [VideoFrame((red, blue), caption(0, 1000, i / 10, {"grasped": i > 5})) for i in range(10)]
     write_video(tmp_path / "trial.webm", moments, rate_hz=10)
     video = cv2.VideoCapture(str(tmp_path / "trial.webm"))
     assert (video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)) == (10, 10)
@@ -140,7 +140,7 @@ def test_a_video_shows_both_cameras_side_by_side_above_a_caption(tmp_path, capfd
 
 def test_a_video_ends_on_its_outcome_for_a_second(tmp_path):
     image = np.zeros((160, 160, 3), np.uint8)
-    write_video(tmp_path / "trial.webm", [Moment((image,), "trial 1")] * 5, rate_hz=10, outcome="failure")
+    write_video(tmp_path / "trial.webm", [VideoFrame((image,), "trial 1")] * 5, rate_hz=10, outcome="failure")
     video = cv2.VideoCapture(str(tmp_path / "trial.webm"))
     frames = [video.read()[1] for _ in range(int(video.get(cv2.CAP_PROP_FRAME_COUNT)))]
     assert len(frames) == 15

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mivla_bringup.bench.errors import BenchError
-from mivla_bringup.bench.heard import rows_of
+from mivla_bringup.bench.messages import rows_of
 from mivla_bringup.bench.observer import Observer
 from mivla_bringup.bench.processes import ProcessMeter
 from mivla_bringup.bench.random_policy import INSTRUCTION
@@ -44,7 +44,7 @@ def measure_bringup(contract: RobotContract, policy: Path, seconds: float) -> li
         rate = Row(
             "emulated arm, feedback", float(FEEDBACK_RATE_HZ), "Hz", "as in trials; a real arm sends 200"
         )
-        return [rate, *rows_of(contract, observer.heard, meter.usages(), seconds)]
+        return [rate, *rows_of(contract, observer.received, meter.usages(), seconds)]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from trajectory_msgs.msg import JointTrajectory
 
 from mivla_bringup.bench.errors import BenchError
-from mivla_bringup.bench.heard import Heard
+from mivla_bringup.bench.messages import Received
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.conversions import stamp_seconds
 from mivla_drivers.ros.robot_client import RobotClient, RobotClientError
@@ -21,7 +21,7 @@ LOOK_PERIOD_S = 0.5
 
 
 class Observer:
-    """An operator who listens to all that is measured; `heard` is what arrived since `restart`."""
+    """An operator who listens to all that is measured; `received` is what arrived since `restart`."""
 
     def __init__(self, contract: RobotContract, client: RobotClient) -> None:
         self._cameras = [camera.name for camera in contract.cameras]
@@ -36,8 +36,8 @@ class Observer:
             subscribe(CameraInfo, f"{camera.topic}/camera_info", on_info, qos_profile_sensor_data)
 
     def restart(self) -> None:
-        """Forget what was heard."""
-        self.heard = Heard.nothing(self._cameras)
+        """Forget what was received."""
+        self.received = Received.nothing(self._cameras)
 
     def hand_over(self, instruction: str, deadline_s: float = 60.0) -> None:
         """Wait for the driver's motors and for images, then let the policy drive; returns once it plans.
@@ -45,14 +45,14 @@ class Observer:
         Raises:
             BenchError: a part of the bringup is missing after `deadline_s`, refuses, or has ended.
         """
-        client, heard = self._client, self.heard
+        client, received = self._client, self.received
         try:
-            client.wait_until(lambda: all(heard.images.values()), deadline_s, f"images of {self._cameras}")
+            client.wait_until(lambda: all(received.images.values()), deadline_s, f"images of {self._cameras}")
             client.wait_until(self._is_active, deadline_s, "a driver in mode active in /diagnostics")
             client.wait_until(self._policy_listens, deadline_s, "a policy that listens on instruction")
             client.select_source("policy")
             client.say(instruction)
-            client.wait_until(lambda: bool(heard.latencies_ms), deadline_s, "trajectories of the policy")
+            client.wait_until(lambda: bool(received.latencies_ms), deadline_s, "trajectories of the policy")
         except RobotClientError as error:
             raise BenchError(str(error)) from None
 
@@ -68,25 +68,25 @@ class Observer:
             now = time.monotonic()
 
     def _is_active(self) -> bool:
-        return bool(self.heard.driver) and self.heard.driver[-1]["mode"] == "active"
+        return bool(self.received.driver) and self.received.driver[-1]["mode"] == "active"
 
     def _policy_listens(self) -> bool:
-        return bool(self.heard.driver[-1]["instruction_listeners"])
+        return bool(self.received.driver[-1]["instruction_listeners"])
 
     def _on_image(self, camera: str, message: Image) -> None:
-        self.heard.images[camera].append(stamp_seconds(message.header.stamp))
+        self.received.images[camera].append(stamp_seconds(message.header.stamp))
 
     def _on_info(self, camera: str, message: CameraInfo) -> None:
-        self.heard.infos[camera].append(stamp_seconds(message.header.stamp))
+        self.received.infos[camera].append(stamp_seconds(message.header.stamp))
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        self.heard.latencies_ms.append(1e3 * (time.time() - stamp_seconds(message.header.stamp)))
+        self.received.latencies_ms.append(1e3 * (time.time() - stamp_seconds(message.header.stamp)))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         """Driver and policy are told apart by what they report."""
         for status in message.status:
             values = {item.key: item.value for item in status.values}
             if "period_std_ms" in values:
-                self.heard.driver.append(values)
+                self.received.driver.append(values)
             elif "denoise_ms" in values:
-                self.heard.policy.append(values)
+                self.received.policy.append(values)

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mivla_bringup.bench.body import measure_kinematics, measure_retargeting
 from mivla_bringup.bench.bringup import measure_bringup
 from mivla_bringup.bench.decoder import measure_decoder
+from mivla_bringup.bench.kinematics import measure_kinematics, measure_retargeting
 from mivla_bringup.bench.latency import measure_growth, measure_latency
 from mivla_bringup.bench.machine import describe
 from mivla_bringup.bench.operator_calls import measure_operator_calls

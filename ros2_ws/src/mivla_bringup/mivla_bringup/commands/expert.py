@@ -72,12 +72,12 @@ def _run_trials(
     with ExpertTrials(contract, task) as expert:
         for number in range(args.trials):
             seed = args.seed + number
-            trial, moments = expert.run(number, seed, args.mode)
+            trial, frames = expert.run(number, seed, args.mode)
             line = trial_line(number, args.trials, seed, trial.time_s, trial.subtasks, trial.outcome)
             print(line, flush=True)
             stem = f"expert_{number:03d}_seed_{seed}_{args.mode}_{trial.outcome}"
-            write_video(out / f"{stem}.webm", moments, contract.cameras[0].rate_hz, trial.outcome)
-            write_contact_sheet(out / f"{stem}.png", moments)
+            write_video(out / f"{stem}.webm", frames, contract.cameras[0].rate_hz, trial.outcome)
+            write_contact_sheet(out / f"{stem}.png", frames)
             trials.append(trial)
 
 

@@ -63,7 +63,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Experiment:
     """One policy of a study: how it was pre-trained, on how many demonstrations it was fine-tuned, which seed."""
 
     pretraining: str
@@ -100,9 +100,9 @@ class Study:
     line: Callable[[Row], str]
     column: Callable[[Row], str]
 
-    def cells(self, seeds: int) -> list[Cell]:
+    def experiments(self, seeds: int) -> list[Experiment]:
         """Every policy with every seed."""
-        return [Cell(*policy, seed) for seed in range(seeds) for policy in self.policies]
+        return [Experiment(*policy, seed) for seed in range(seeds) for policy in self.policies]
 
 
 def _policy(row: Row) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mivla_bringup.studies.data import BLOCK, StudyData
-from mivla_bringup.studies.plan import PRETRAININGS, SEEN, Cell, Scale, Study
+from mivla_bringup.studies.plan import PRETRAININGS, SEEN, Experiment, Scale, Study
 from mivla_bringup.studies.results import Row, read_rows, write_rows
 from mivla_drivers.errors import DataError, MivlaError
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
@@ -88,46 +88,58 @@ class StudyRun:
 
     def _stages(self, data: StudyData) -> list[tuple[Callable[..., None], dict[str, tuple[Any, ...]]]]:
         """Work and its jobs, {name: arguments}; all jobs of a stage may run at once."""
-        cells, conditions = self.study.cells(self.scale.seeds), self.study.conditions
-        blocks = range(max(cell.shots for cell in cells) // BLOCK)
+        experiments, conditions = self.study.experiments(self.scale.seeds), self.study.conditions
+        blocks = range(max(experiment.shots for experiment in experiments) // BLOCK)
         seeds = range(self.scale.seeds)
-        bases = {cell.pretrained_name: cell for cell in cells if PRETRAININGS[cell.pretraining]}
+        bases = {
+            experiment.pretrained_name: experiment
+            for experiment in experiments
+            if PRETRAININGS[experiment.pretraining]
+        }
         return [
             (
                 StudyData.demonstrate,
                 {f"data: demonstrations of seed {s}, block {i}": (data, s, i) for s in seeds for i in blocks},
             ),
-            (_pretrain, {f"pre-trained {name}": (data, self.out, cell) for name, cell in bases.items()}),
+            (
+                _pretrain,
+                {f"pre-trained {name}": (data, self.out, experiment) for name, experiment in bases.items()},
+            ),
             (
                 _finetune_and_try,
-                {f"fine-tuned and tried {cell.name}": (data, self.out, cell, conditions) for cell in cells},
+                {
+                    f"fine-tuned and tried {experiment.name}": (data, self.out, experiment, conditions)
+                    for experiment in experiments
+                },
             ),
         ]
 
     def rows(self) -> list[Row]:
-        """All trials of the study, in the order of its cells."""
+        """All trials of the study, in the order of its experiments."""
         return [
             row
-            for cell in self.study.cells(self.scale.seeds)
+            for experiment in self.study.experiments(self.scale.seeds)
             for condition in self.study.conditions
-            for row in read_rows(_trials(self.out, cell, condition))
+            for row in read_rows(_trials(self.out, experiment, condition))
         ]
 
 
-def _pretrain(data: StudyData, out: Path, cell: Cell) -> None:
-    from mivla_bringup.studies.cells import pretrain_cell
+def _pretrain(data: StudyData, out: Path, experiment: Experiment) -> None:
+    from mivla_bringup.studies.experiments import pretrain_experiment
 
-    pretrain_cell(data, out / "pretrained" / cell.pretrained_name, cell)
+    pretrain_experiment(data, out / "pretrained" / experiment.pretrained_name, experiment)
 
 
-def _finetune_and_try(data: StudyData, out: Path, cell: Cell, conditions: tuple[str, ...]) -> None:
-    from mivla_bringup.studies.cells import finetune_cell, try_cell
+def _finetune_and_try(
+    data: StudyData, out: Path, experiment: Experiment, conditions: tuple[str, ...]
+) -> None:
+    from mivla_bringup.studies.experiments import finetune_experiment, try_experiment
 
-    policy = out / "policies" / cell.name
-    finetune_cell(data, out / "pretrained" / cell.pretrained_name, policy, cell)
+    policy = out / "policies" / experiment.name
+    finetune_experiment(data, out / "pretrained" / experiment.pretrained_name, policy, experiment)
     for condition in conditions:
-        try_cell(data, policy, cell, condition, _trials(out, cell, condition))
+        try_experiment(data, policy, experiment, condition, _trials(out, experiment, condition))
 
 
-def _trials(out: Path, cell: Cell, condition: str) -> Path:
-    return out / "trials" / cell.name / f"{condition}.csv"
+def _trials(out: Path, experiment: Experiment, condition: str) -> Path:
+    return out / "trials" / experiment.name / f"{condition}.csv"

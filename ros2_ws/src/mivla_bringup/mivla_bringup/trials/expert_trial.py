@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mivla_bringup.trials.metrics import Trial
-from mivla_bringup.trials.video import Moment, caption
+from mivla_bringup.trials.video import VideoFrame, caption
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.simulation.lockstep import FollowPlan, Lockstep
 from mivla_drivers.simulation.task import Task
@@ -31,7 +31,7 @@ class ExpertTrials:
     def __exit__(self, *_: object) -> None:
         self._lockstep.close()
 
-    def run(self, number: int, seed: int, mode: str) -> tuple[Trial, list[Moment]]:
+    def run(self, number: int, seed: int, mode: str) -> tuple[Trial, list[VideoFrame]]:
         """One trial from home in the scene of `seed`; what came of it, and what the cameras saw.
 
         Raises:
@@ -40,13 +40,13 @@ class ExpertTrials:
         lockstep = self._lockstep
         scene = self._task.sample_scene(seed, mode)
         plan = self._expert.plan(scene, self._contract.home, np.random.default_rng([seed, 1]))
-        moments: list[Moment] = []
+        frames: list[VideoFrame] = []
 
         def look(world: World[Any]) -> None:
             text = caption(number, seed, world.time_s, lockstep.progress.done)
-            moments.append(Moment(tuple(render(world, camera) for camera in self._contract.cameras), text))
+            frames.append(VideoFrame(tuple(render(world, camera) for camera in self._contract.cameras), text))
 
         lockstep.reset(scene)
         result = lockstep.run(FollowPlan(plan), plan.duration_s + SETTLE_S, look)
         look(lockstep.world)
-        return Trial(number, seed, result.success, result.time_s, result.subtasks), moments
+        return Trial(number, seed, result.success, result.time_s, result.subtasks), frames

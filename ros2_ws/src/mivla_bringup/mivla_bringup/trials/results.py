@@ -21,7 +21,7 @@ from mivla_bringup.trials.errors import RunQuit
 from mivla_bringup.trials.metrics import Trial, summarise
 from mivla_bringup.trials.provenance import command_line, versions
 from mivla_bringup.trials.report import read_csv, write_csv
-from mivla_bringup.trials.video import Moment, write_video
+from mivla_bringup.trials.video import VideoFrame, write_video
 
 ROWS, SUMMARY, LOG = "trials.csv", "summary.json", "launch.log"
 RESULTS = (ROWS, SUMMARY, "trial_*.webm")
@@ -103,7 +103,7 @@ class TrialResults:
         finally:
             self._running = None
 
-    def film(self, trial: Trial, frames: Sequence[Moment], rate_hz: float) -> None:
+    def film(self, trial: Trial, frames: Sequence[VideoFrame], rate_hz: float) -> None:
         """Write a trial's video; its name says how it ended."""
         seed = "" if trial.seed is None else f"_seed_{trial.seed}"
         stem = f"trial_{trial.number:03d}{seed}"

@@ -51,14 +51,14 @@ def _run_trial(
         line = trial_line(plan.number, results.wanted, plan.seed, time_s, subtasks, end)
         _show(line, last=bool(end))
 
-    trial, moments = session.run(plan, show)
+    trial, frames = session.run(plan, show)
     trial = replace(trial, warnings=log.warnings - warned)
     show(trial.time_s, trial.subtasks, trial.outcome)
     if said := troubles([trial]):
         print(f"  {said}; see {log.path}", flush=True)
     results.add(trial)  # before the video, which takes a while and may be interrupted
-    if moments:
-        results.film(trial, moments, contract.cameras[0].rate_hz)
+    if frames:
+        results.film(trial, frames, contract.cameras[0].rate_hz)
 
 
 @contextmanager

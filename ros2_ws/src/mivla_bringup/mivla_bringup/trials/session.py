@@ -11,7 +11,7 @@ from mivla_bringup.trials.errors import TrialError
 from mivla_bringup.trials.metrics import Trial
 from mivla_bringup.trials.operated_robot import OperatedRobot
 from mivla_bringup.trials.scene import Scene, SceneState, TrialPlan
-from mivla_bringup.trials.video import Moment, caption
+from mivla_bringup.trials.video import VideoFrame, caption
 from mivla_drivers.contract import CameraConfig, RobotContract
 from mivla_drivers.ros.robot_client import RobotClient
 
@@ -51,7 +51,7 @@ class TrialSession:
         )
         self._robot.wait_for_listener(deadline_s)
 
-    def run(self, plan: TrialPlan, on_progress: OnProgress) -> tuple[Trial, list[Moment]]:
+    def run(self, plan: TrialPlan, on_progress: OnProgress) -> tuple[Trial, list[VideoFrame]]:
         """Run one trial; what came of it, and what the cameras saw.
 
         Raises:
@@ -63,11 +63,11 @@ class TrialSession:
         self._robot.go_home()
         self._scene.begin(plan)
         before = self._robot.counts()  # nobody holds the robot, so they rest
-        moments: list[Moment] = []
+        frames: list[VideoFrame] = []
         self._subtasks = {}
         self._client.select_source("policy")  # it waits for its sentence
         start = time.monotonic()
-        self._record = lambda: moments.append(self._moment(plan, time.monotonic() - start))
+        self._record = lambda: frames.append(self._video_frame(plan, time.monotonic() - start))
         try:
             self._client.say(plan.instruction)
             last = self._watch_try(plan, start, on_progress)
@@ -87,7 +87,7 @@ class TrialSession:
             starved=starved,
             refused=refused,
         )
-        return trial, moments
+        return trial, frames
 
     def _watch_try(self, plan: TrialPlan, start: float, on_progress: OnProgress) -> SceneState:
         """The scene's state when it ended or the time was up."""
@@ -107,9 +107,9 @@ class TrialSession:
         if silence > POLICY_SILENCE_S:
             raise TrialError(f"policy: silent for {silence:.1f} s in the middle of a trial")
 
-    def _moment(self, plan: TrialPlan, time_s: float) -> Moment:
+    def _video_frame(self, plan: TrialPlan, time_s: float) -> VideoFrame:
         text = caption(plan.number, plan.seed, time_s, self._subtasks)
-        return Moment(tuple(self._watch.images[c.name] for c in self._contract.cameras), text)
+        return VideoFrame(tuple(self._watch.images[c.name] for c in self._contract.cameras), text)
 
     def _on_image(self, camera: CameraConfig, _: np.ndarray) -> None:
         if camera is self._contract.cameras[0] and self._record is not None:

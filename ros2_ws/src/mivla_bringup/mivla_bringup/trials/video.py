@@ -20,20 +20,20 @@ INK, PAPER = (235, 235, 235), (24, 24, 24)
 
 
 @dataclass(frozen=True)
-class Moment:
+class VideoFrame:
     """What the cameras saw at once: images (H, W, 3) uint8 RGB, and a caption's text."""
 
     images: tuple[np.ndarray, ...]
     caption: str
 
 
-def captioned(moment: Moment) -> np.ndarray:
+def captioned(frame: VideoFrame) -> np.ndarray:
     """One frame of the video, (H, W, 3) uint8 RGB: the views at the same height, the caption below."""
-    views = [cv2.resize(image, _view_size(image), interpolation=cv2.INTER_LINEAR) for image in moment.images]
+    views = [cv2.resize(image, _view_size(image), interpolation=cv2.INTER_LINEAR) for image in frame.images]
     picture = np.concatenate(views, axis=1)
     strip = np.full((CAPTION_PX, picture.shape[1], 3), PAPER, dtype=np.uint8)
     baseline = (10, CAPTION_PX - 13)
-    cv2.putText(strip, moment.caption, baseline, cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+    cv2.putText(strip, frame.caption, baseline, cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
     return np.concatenate([picture, strip], axis=0)
 
 
@@ -44,15 +44,15 @@ def caption(number: int, seed: int | None, time_s: float, subtasks: Mapping[str,
     return f"trial {number + 1}{scene}  {time_s:4.1f} s  {', '.join(reached)}"
 
 
-def write_video(path: Path, moments: Sequence[Moment], rate_hz: float, outcome: str = "") -> None:
-    """Write a WebM video (VP8, which browsers play) of at least one moment.
+def write_video(path: Path, frames: Sequence[VideoFrame], rate_hz: float, outcome: str = "") -> None:
+    """Write a WebM video (VP8, which browsers play) of at least one frame.
 
-    With an `outcome`, the last moment is held for `OUTCOME_S` with that word, so that a video ends on it.
+    With an `outcome`, the last frame is held for `OUTCOME_S` with that word, so that a video ends on it.
 
     Raises:
         DataError: this OpenCV cannot write such a video.
     """
-    height, width, _ = captioned(moments[0]).shape
+    height, width, _ = captioned(frames[0]).shape
     with _quiet_stderr():  # FFmpeg tells that it writes VP8 under another tag than OpenCV asked for
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), rate_hz, (width, height))
     if not writer.isOpened():
@@ -60,9 +60,9 @@ def write_video(path: Path, moments: Sequence[Moment], rate_hz: float, outcome: 
             f"{path}: expected an OpenCV that writes WebM videos, found {cv2.__version__} without"
         )
     held = round(rate_hz * OUTCOME_S) if outcome else 0
-    last = Moment(moments[-1].images, f"{moments[-1].caption}  {outcome.upper()}")
-    for moment in (*moments, *[last] * held):
-        writer.write(np.ascontiguousarray(captioned(moment)[:, :, ::-1]))
+    last = VideoFrame(frames[-1].images, f"{frames[-1].caption}  {outcome.upper()}")
+    for frame in (*frames, *[last] * held):
+        writer.write(np.ascontiguousarray(captioned(frame)[:, :, ::-1]))
     writer.release()
 
 

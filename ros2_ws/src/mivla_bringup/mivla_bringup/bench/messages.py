@@ -1,4 +1,4 @@
-"""What was heard of a running bringup, and the rows that it comes to; knows no ROS."""
+"""What was received of a running bringup, and the rows that it comes to; knows no ROS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mivla_drivers.contract import RobotContract
 
 
 @dataclass
-class Heard:
+class Received:
     """What arrived since listening began.
 
     Attributes:
@@ -31,21 +31,23 @@ class Heard:
     policy: list[dict[str, str]] = field(default_factory=list)
 
     @classmethod
-    def nothing(cls, cameras: Sequence[str]) -> Heard:
+    def nothing(cls, cameras: Sequence[str]) -> Received:
         """Nothing yet, of cameras of these names."""
         return cls({name: [] for name in cameras}, {name: [] for name in cameras})
 
 
-def rows_of(contract: RobotContract, heard: Heard, usages: Sequence[Usage], seconds: float) -> list[Row]:
-    """What was heard within `seconds`, and what the processes took.
+def rows_of(
+    contract: RobotContract, received: Received, usages: Sequence[Usage], seconds: float
+) -> list[Row]:
+    """What was received within `seconds`, and what the processes took.
 
     Raises:
         BenchError: driver or policy said nothing.
     """
     return [
-        *_driver_rows(contract, heard.driver),
-        *_policy_rows(heard),
-        *(row for camera in contract.cameras for row in _camera_rows(camera.name, heard, seconds)),
+        *_driver_rows(contract, received.driver),
+        *_policy_rows(received),
+        *(row for camera in contract.cameras for row in _camera_rows(camera.name, received, seconds)),
         *(row for usage in usages for row in _usage_rows(usage)),
     ]
 
@@ -67,15 +69,15 @@ def _driver_rows(contract: RobotContract, reports: Sequence[dict[str, str]]) -> 
     ]
 
 
-def _policy_rows(heard: Heard) -> list[Row]:
-    if not heard.latencies_ms:
+def _policy_rows(received: Received) -> list[Row]:
+    if not received.latencies_ms:
         raise BenchError("policy: expected trajectories, got none")
-    latencies = np.array(heard.latencies_ms)
+    latencies = np.array(received.latencies_ms)
     median, slowest = np.median(latencies), np.percentile(latencies, 99)
     return [
         Row("camera to command, median", float(median), "ms", "image's stamp to trajectory's arrival"),
         Row("camera to command, p99", float(slowest), "ms", f"{len(latencies)} chunks"),
-        *(_part_row(part, heard.policy) for part in ("encode", "denoise") if heard.policy),
+        *(_part_row(part, received.policy) for part in ("encode", "denoise") if received.policy),
     ]
 
 
@@ -84,13 +86,13 @@ def _part_row(part: str, reports: Sequence[dict[str, str]]) -> Row:
     return Row(f"  policy, {part}", float(np.median(times)), "ms", "median of its diagnostics")
 
 
-def _camera_rows(camera: str, heard: Heard, seconds: float) -> list[Row]:
+def _camera_rows(camera: str, received: Received, seconds: float) -> list[Row]:
     """Frames that came, of those that were sent; an image and its camera_info bear the same stamp."""
-    received = set(heard.images[camera])
-    sent = received | set(heard.infos[camera])
+    arrived = set(received.images[camera])
+    sent = arrived | set(received.infos[camera])
     return [
-        Row(f"{camera}, received", len(received), "frames", f"of {len(sent)} sent"),
-        Row(f"{camera}, rate", len(received) / seconds, "Hz"),
+        Row(f"{camera}, received", len(arrived), "frames", f"of {len(sent)} sent"),
+        Row(f"{camera}, rate", len(arrived) / seconds, "Hz"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The work of one cell of a study: pre-train, fine-tune, try. Each result is kept and not made twice.
+"""The work of one experiment of a study: pre-train, fine-tune, try. Each result is kept and not made twice.
 
 A policy is whole once its URDF is there, which is written last.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mivla_bringup.studies.data import StudyData
-from mivla_bringup.studies.plan import PRETRAININGS, Cell, Scale
+from mivla_bringup.studies.plan import PRETRAININGS, Experiment, Scale
 from mivla_bringup.studies.results import Row, write_rows
 from mivla_drivers.simulation.lockstep import Lockstep
 from mivla_policy.checkpoint import load_policy_folder, save_policy
@@ -32,9 +32,9 @@ WARMUP_STEPS = 100
 SAVE_EVERY = 200
 
 
-def pretrain_cell(data: StudyData, folder: Path, cell: Cell) -> None:
-    """The pre-trained policy that `cell` starts from, in `folder`; nothing where it starts from scratch."""
-    objective = PRETRAININGS[cell.pretraining]
+def pretrain_experiment(data: StudyData, folder: Path, experiment: Experiment) -> None:
+    """The pre-trained policy that `experiment` starts from, in `folder`; nothing where it starts from scratch."""
+    objective = PRETRAININGS[experiment.pretraining]
     if objective is None or (folder / URDF).is_file():
         return
     frames = data.pretraining()
@@ -42,7 +42,7 @@ def pretrain_cell(data: StudyData, folder: Path, cell: Cell) -> None:
         steps=pretrain_steps(data.scale, frames, objective),
         objective=objective,
         precision="float32",
-        **_recipe(data.scale, cell),
+        **_recipe(data.scale, experiment),
     )
     pretrain(frames, config, folder)
 
@@ -55,33 +55,33 @@ def pretrain_steps(scale: Scale, frames: MutualFrames, objective: str) -> int:
     return round(scale.pretrain_steps * float(own / (frames.source == FROM_HUMAN).sum()))
 
 
-def finetune_cell(data: StudyData, base: Path, folder: Path, cell: Cell) -> None:
-    """Fine-tune from the policy in `base`, or from scratch, on the cell's demonstrations, into `folder`.
+def finetune_experiment(data: StudyData, base: Path, folder: Path, experiment: Experiment) -> None:
+    """Fine-tune from the policy in `base`, or from scratch, on the experiment's demonstrations, into `folder`.
 
-    Statistics are the pre-training data's in every cell, so that cells differ in their weights alone.
+    Statistics are the pre-training data's in every experiment, so that experiments differ in their weights alone.
     """
     if (folder / URDF).is_file():
         return
-    if PRETRAININGS[cell.pretraining] is None:
-        torch.manual_seed(cell.seed)
+    if PRETRAININGS[experiment.pretraining] is None:
+        torch.manual_seed(experiment.seed)
         model, statistics = Mivla(data.model), statistics_of(data.pretraining())
     else:
         checkpoint = load_policy_folder(base)
         model, statistics = checkpoint.model.requires_grad_(True), checkpoint.statistics
-    config = TrainConfig(steps=data.scale.finetune_steps, **_recipe(data.scale, cell))
-    frames = data.demonstrations(cell.seed, cell.shots)
+    config = TrainConfig(steps=data.scale.finetune_steps, **_recipe(data.scale, experiment))
+    frames = data.demonstrations(experiment.seed, experiment.shots)
     language = language_tokens(data.model, frames.instructions)
     result = train(model, FrameSampler(frames, statistics, language, "cpu"), config, folder)
-    extra = {"cell": asdict(cell), "training": asdict(config), "seconds": result.seconds}
+    extra = {"cell": asdict(experiment), "training": asdict(config), "seconds": result.seconds}
     save_policy(folder, result.model, data.contract, statistics, extra)
 
 
-def try_cell(data: StudyData, folder: Path, cell: Cell, condition: str, path: Path) -> None:
+def try_experiment(data: StudyData, folder: Path, experiment: Experiment, condition: str, path: Path) -> None:
     """Trials of the policy in `folder` under `condition`, in lockstep; rows go to `path`."""
     if path.is_file():
         return
-    policy = load_mivla(folder, seed=cell.seed)
-    first = FIRST_TRIAL_SCENE + SCENES_A_SEED * cell.seed
+    policy = load_mivla(folder, seed=experiment.seed)
+    first = FIRST_TRIAL_SCENE + SCENES_A_SEED * experiment.seed
     rows = []
     with Lockstep(data.contract, data.task) as lockstep:
         for trial in range(data.scale.trials):
@@ -90,7 +90,7 @@ def try_cell(data: StudyData, folder: Path, cell: Cell, condition: str, path: Pa
             done = lockstep.run_policy(policy, scene, seed, data.scale.time_limit_s)
             rows.append(
                 Row(
-                    **asdict(cell),
+                    **asdict(experiment),
                     condition=condition,
                     trial=trial,
                     scene=seed,
@@ -103,12 +103,12 @@ def try_cell(data: StudyData, folder: Path, cell: Cell, condition: str, path: Pa
     write_rows(path, rows)
 
 
-def _recipe(scale: Scale, cell: Cell) -> dict[str, Any]:
+def _recipe(scale: Scale, experiment: Experiment) -> dict[str, Any]:
     """What pre-training and fine-tuning have in common."""
     return {
         "batch_size": scale.batch_size,
         "learning_rate": scale.learning_rate,
         "warmup_steps": WARMUP_STEPS,
-        "seed": cell.seed,
+        "seed": experiment.seed,
         "save_every": SAVE_EVERY,
     }
