@@ -70,7 +70,7 @@ class TestHome:
         "import matplotlib; print(matplotlib.get_cachedir())"
     )
 
-    @pytest.mark.parametrize("home", ["none", "/dev/null", "/proc/1"])
+    @pytest.mark.parametrize("home", ["none", "/dev/null", "/proc/1", "/proc"])
     def test_without_one_logs_and_caches_go_to_the_runtime_folder_and_one_line_says_so(self, home, tmp_path):
         home = str(tmp_path / home)  # "none" is missing; of absolute ones nothing changes
         away = dict.fromkeys(("ROS_LOG_DIR", "ROS_HOME", "MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"))

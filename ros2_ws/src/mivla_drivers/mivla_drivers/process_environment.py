@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from mivla_drivers.runtime_folder import runtime_folder
 
@@ -86,4 +87,8 @@ def _writable(folder: Path, home: Path) -> bool:
             folder = folder.parent
     except OSError:  # a parent that this user may not even look into
         return False
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    try:  # by trying: os.access allows root everything, also where nothing can be written, such as in /proc
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
