@@ -20,9 +20,10 @@ from mivla_drivers.errors import ContractError, DataError
 from mivla_drivers.observation import Observation
 from mivla_policy.action_space import EndEffectors
 from mivla_policy.benchmarks.random_weights import randomised
-from mivla_policy.checkpoint import load_policy_folder, save_policy
+from mivla_policy.checkpoint import STATISTICS_BY_ROBOT, load_policy_folder, save_policy
 from mivla_policy.data.recordings import read_recording
 from mivla_policy.model.mivla import Mivla
+from mivla_policy.normalisation import Statistics
 from mivla_policy.policies.mivla import load_mivla
 from mivla_policy.training.batches import Batches
 from mivla_policy.training.config import Machine, Recipe, Run
@@ -160,6 +161,20 @@ def test_a_base_of_another_robot_gives_its_weights_and_not_its_statistics(
     assert not np.allclose(other.statistics.state_mean[48:55], 0.0)
     train(recordings, base, tmp_path / "same", transfer=True)
     assert load_policy_folder(tmp_path / "same").statistics.state_mean.tolist() == [0.0] * 76
+
+
+def test_a_base_keeps_its_statistics_of_every_robot_that_it_was_trained_with(
+    encoders, another_robot, tmp_path
+):
+    shifted = Statistics(*(np.full(76, value) for value in (0.25, 1.0, 0.0, 1.0)))
+    base = policy(tmp_path / "base", encoders)
+    own = load_policy_folder(base)
+    about = {STATISTICS_BY_ROBOT: {"other": shifted.to_dict()}}
+    save_policy(base, own.model, own.contract, own.statistics, about)
+    train(another_robot, base, tmp_path / "other")
+    other = load_policy_folder(tmp_path / "other")
+    assert other.statistics.state_mean[48] == 0.25
+    assert STATISTICS_BY_ROBOT not in other.extra["base"]
 
 
 def test_a_view_that_the_recordings_lack_is_refused(encoders, recordings, tmp_path):

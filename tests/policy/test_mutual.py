@@ -13,7 +13,7 @@ from rounding import FLOAT32
 from small_models import plain_statistics
 
 from mivla_drivers.errors import DataError
-from mivla_policy.action_space import HUMAN, LEFT_ARM
+from mivla_policy.action_space import HUMAN, LEFT_ARM, LEFT_END_EFFECTOR
 from mivla_policy.benchmarks.decoder_speed import randomised
 from mivla_policy.checkpoint import load_policy_folder, save_policy
 from mivla_policy.data.choices import FROM_HUMAN, FROM_ROBOT, OBJECTIVES
@@ -50,13 +50,18 @@ def data(sets):
     return Dataset(sets)
 
 
-def share_of(data, share=(0, 1), **changes):
-    """A share of step 3's batch, and the model's inputs."""
+def batches_of(data, share=(0, 1), statistics=None, **changes):
+    """Batches of `data`."""
     config = tiny_config()
     prepare_sentences(data, config, None, "cpu")
     sentences = SentenceTokens(data.sentences, sentences_folder(data, config, None), config.language_width)
-    recipe = replace(RECIPE, **changes)
-    batch = Batches(data, config, recipe, plain_statistics(), sentences, None, share)[3]
+    by_robot = statistics or dict.fromkeys(data.robots, plain_statistics())
+    return Batches(data, config, replace(RECIPE, **changes), by_robot, sentences, None, share)
+
+
+def share_of(data, share=(0, 1), **changes):
+    """A share of step 3's batch, and the model's inputs."""
+    batch = batches_of(data, share, **changes)[3]
     return StepEncoder(Brightness())(batch), batch
 
 
@@ -99,6 +104,32 @@ class TestBatches:
         assert statistics.state_mean[0] == pytest.approx(own.mean(), abs=0.02)
         both = np.array([s.actions[0, LEFT_ARM.start] for s in samples])
         assert statistics.action_mean[LEFT_ARM.start] == pytest.approx(both.mean(), abs=0.1)
+
+    def test_each_robots_joints_are_normalised_by_its_own(self, sets, tmp_path):
+        write_robotwin(tmp_path / "raw", steps=12, seed=7)
+        annotated("robotwin", tmp_path / "raw", tmp_path / "others", robot="arx5")
+        data = Dataset([*sets, tmp_path / "others"])
+        alone = {"piper": Dataset(sets).statistics(), "arx5": Dataset([tmp_path / "others"]).statistics()}
+        joint, found = LEFT_ARM.start + 2, data.statistics_by_robot()
+        assert found.keys() == alone.keys()
+        for name, statistics in found.items():
+            assert statistics.state_mean[joint] == alone[name].state_mean[joint]
+            assert statistics.action_std[joint] == alone[name].action_std[joint]
+            for common in (0, LEFT_END_EFFECTOR.start):
+                assert statistics.state_mean[common] == data.statistics().state_mean[common]
+
+        batches = batches_of(data, statistics=found, batch_size=32)
+        batch = batches[3]
+        for row, number in enumerate(batches.drawn(3)):
+            sample = data.sample(int(number), 1)
+            if sample.state_mask[joint]:
+                own = alone[data.robots[sample.place.shard]]
+                expected = (sample.state[joint] - own.state_mean[joint]) / own.state_std[joint]
+                assert float(batch.state[row, joint]) == pytest.approx(expected, rel=1e-4)
+
+    def test_a_robot_that_the_data_have_not_is_refused(self, data):
+        with pytest.raises(DataError, match="expected demonstrations of arx5, found piper"):
+            data.require_robots({"arx5"}, only=False)
 
     def test_shares_of_several_processes_are_the_whole_batch(self, data):
         _, whole = share_of(data)

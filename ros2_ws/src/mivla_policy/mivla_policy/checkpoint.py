@@ -23,6 +23,9 @@ from mivla_policy.model.mivla import Mivla
 from mivla_policy.normalisation import Statistics
 from mivla_policy.policy_folder import CONFIG, CONTRACT, STATISTICS, URDF, WEIGHTS, read_contract, read_json
 
+STATISTICS_BY_ROBOT = "statistics_by_robot"
+"""Key of `extra`: {robot: statistics} of the other robots that pre-training normalised by their own."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -32,6 +35,13 @@ class Checkpoint:
     contract: RobotContract
     statistics: Statistics
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def statistics_of(self, robot: str) -> Statistics | None:
+        """Those by which `robot`'s numbers were normalised in training; None where it was not in it."""
+        if robot == self.contract.robot:
+            return self.statistics
+        document = self.extra.get(STATISTICS_BY_ROBOT, {}).get(robot)
+        return None if document is None else Statistics.from_dict(document, f"statistics of {robot}")
 
     @property
     def untrained(self) -> tuple[str, ...]:

@@ -108,6 +108,14 @@ class Statistics:
         """Plain lists, for a JSON file."""
         return {name: array.tolist() for name, array in asdict(self).items()}
 
+    def with_joints_of(self, robot: Statistics) -> Statistics:
+        """These, with the joints' and the grippers' of `robot`: angles mean something only together with their arm."""
+        joints = np.r_[LEFT_ARM, RIGHT_ARM]
+        changed = {name: array.copy() for name, array in vars(self).items()}
+        for name, array in changed.items():
+            array[joints] = getattr(robot, name)[joints]
+        return Statistics(**changed)
+
     def normalise_state(self, values: np.ndarray) -> np.ndarray:
         """Unified state (..., 76) to zero mean and unit spread."""
         return (values - self.state_mean) / self.state_std

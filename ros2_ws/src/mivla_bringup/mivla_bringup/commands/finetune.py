@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--base", type=Path, default=DEFAULT_BASE, help="policy to start from (%(default)s)")
     add("--out", type=folder, required=True, metavar="DIR", help="the new policy's folder")
     add("--views", nargs="+", metavar="VIEW", help="cameras that the policy looks through (the base's)")
-    add("--transfer", action="store_true", help="the base may be of another robot")
+    add("--transfer", action="store_true", help="the base may know nothing of this robot")
     add_flags(parser, Recipe, **OWN_DEFAULTS)
     add_flags(parser, Machine)
 

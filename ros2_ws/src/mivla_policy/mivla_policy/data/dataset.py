@@ -18,6 +18,7 @@ from mivla_drivers.contract import RobotContract
 from mivla_drivers.errors import DataError
 from mivla_policy.data.annotate import read_set
 from mivla_policy.data.choices import FROM_ROBOT, USES
+from mivla_policy.data.demonstrations import contract_of_set
 from mivla_policy.data.images import decode_image
 from mivla_policy.data.moments import Moments, statistics
 from mivla_policy.data.sample import TELEOP, chunk_rows
@@ -89,6 +90,7 @@ class Dataset:
         use: "all", or "corrections" for the frames at which a person had taken over from the policy.
         sentences: all instructions, each once.
         skipped: {file: reason} of what annotation had left out.
+        robots: name of each shard's robot: the one that did it, or that imitates people.
 
     Raises:
         DataError: a folder holds no annotated data set, or there is no sample.
@@ -99,6 +101,7 @@ class Dataset:
     use: str = "all"
     sentences: list[str] = field(init=False)
     skipped: dict[str, str] = field(init=False)
+    robots: list[str] = field(init=False)
     demonstrations: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +109,7 @@ class Dataset:
             raise DataError(f"use: expected one of {USES}, got {self.use!r}")
         self._paths: list[Path] = []
         self._sets: list[tuple[Path, int | None]] = []  # of each shard: the data's own folder, videos' height
+        self.robots = []
         self.skipped = {}
         self._read_index()
         self._readers: OrderedDict[int, ShardReader] = OrderedDict()
@@ -145,6 +149,19 @@ class Dataset:
     def statistics(self, pose_version: int = CONTINUOUS) -> Statistics:
         """Of all frames, from the pass that annotated them."""
         return statistics(*self.moments(pose_version))
+
+    def statistics_by_robot(self, pose_version: int = CONTINUOUS) -> dict[str, Statistics]:
+        """Statistics by which each robot's demonstrations are normalised, and people's whom it imitates.
+
+        Joints and gripper openings are those of the robot's own arms; hands and poses mean the same for all, so
+        theirs are of all frames.
+        """
+        pooled = self.statistics(pose_version)
+        found = {}
+        for robot in dict.fromkeys(self.robots):
+            paths = [path for path, other in zip(self._paths, self.robots, strict=True) if other == robot]
+            found[robot] = pooled.with_joints_of(statistics(*moments_of(paths, pose_version)))
+        return found
 
     def of(self, sources: Collection[int], without: Collection[int] = ()) -> np.ndarray:
         """Numbers of the samples of some embodiments, as ranges (R, 2) from and up to.
@@ -220,6 +237,19 @@ class Dataset:
         """Of a sample, for messages."""
         return f"{self._reader(place.shard).names[place.demonstration]}, frame {place.frame}"
 
+    def require_robots(self, robots: Collection[str], only: bool) -> None:
+        """Refuse data in which one of `robots` is missing or, where `only` these may be there, another is found.
+
+        Raises:
+            DataError: names the robots.
+        """
+        found = set(self.robots)
+        if not set(robots) <= found or (only and found - set(robots)):
+            raise DataError(
+                f"{', '.join(map(str, self.folders))}: expected demonstrations of {', '.join(sorted(robots))}"
+                f"{' alone' * only}, found {', '.join(sorted(found))}; annotate with --robot"
+            )
+
     def require_slots(self, contract: RobotContract) -> None:
         """Refuse robot data that do not know what the robot of `contract` is to tell and be told.
 
@@ -245,6 +275,7 @@ class Dataset:
         sentences: dict[str, int] = {}
         for folder in map(Path, self.folders):
             document = read_set(folder)
+            robot = contract_of_set(document).robot
             for path in shards_in(folder):
                 contents = read_contents(path)
                 self.skipped.update(contents.skipped)
@@ -257,6 +288,7 @@ class Dataset:
                 part["sentence"] = np.array(numbers, dtype=np.int32)[stored["sentence"]] if numbers else 0
                 rows.append(part)
                 self._paths.append(path)
+                self.robots.append(robot)
                 self._sets.append((document["folder"], document["height"]))
         if not rows:
             raise DataError(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import DataError
@@ -83,6 +85,18 @@ class Demonstrations:
     def description(self) -> dict[str, object]:
         """Plain values, for the set's own file."""
         return {**asdict(self), "folder": str(self.folder.resolve())}
+
+
+def contract_of_set(document: Mapping[str, Any]) -> RobotContract:
+    """Of the robot of an annotated set, from what the set's own file says.
+
+    Raises:
+        DataError: it is the recordings' own, and these are gone.
+        ContractError: it no longer reads.
+    """
+    if document["robot"] == ITS_OWN:
+        return contract_of_recordings(Path(document["folder"]))
+    return load_contract(document["robot"])
 
 
 @lru_cache(maxsize=8)

@@ -6,7 +6,7 @@ resumed or not, they are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -72,6 +72,7 @@ class Batches(TorchDataset):
     """Batches by step.
 
     Attributes:
+        statistics: of each robot that the data have.
         sentences: tokens of the data set's instructions.
         tokens: where images' tokens are kept; None gives pixels.
         share: this process's number, and how many there are.
@@ -80,7 +81,7 @@ class Batches(TorchDataset):
     data: Dataset
     config: ModelConfig
     recipe: Recipe
-    statistics: Statistics
+    statistics: Mapping[str, Statistics]
     sentences: SentenceTokens
     tokens: CachedTokens | None = None
     share: tuple[int, int] = (0, 1)
@@ -123,6 +124,7 @@ class Batches(TorchDataset):
         language, language_mask = self._language([row.sentence for _, _, row in own])
         shape = (horizon, self.config.decoder.action_width)
         mine = [row for _, _, row in own]
+        norms = [self.statistics[self.data.robots[row.place.shard]] for row in mine]
         states = with_poses(np.stack([row.state for row in mine]), self.config.pose_version)
         actions = with_poses(np.stack([row.actions for row in mine]), self.config.pose_version)
         return TrainingBatch(
@@ -131,9 +133,13 @@ class Batches(TorchDataset):
             augmentation=torch.from_numpy(augmentation),
             language=torch.from_numpy(language),
             language_mask=torch.from_numpy(language_mask),
-            state=_tensor(self.statistics.normalise_state(states)),
+            state=_tensor(
+                np.stack([one.normalise_state(state) for one, state in zip(norms, states, strict=True)])
+            ),
             state_mask=torch.from_numpy(np.stack([row.state_mask for row in mine])),
-            actions=_tensor(self.statistics.normalise_action(actions)),
+            actions=_tensor(
+                np.stack([one.normalise_action(chunk) for one, chunk in zip(norms, actions, strict=True)])
+            ),
             noise=_tensor(np.stack([g.standard_normal(shape, dtype=np.float32) for g in generators])),
             t=_tensor(np.array([g.uniform(0.0, self.config.flow_time_max) for g in generators])),
             weights=torch.from_numpy(weights),

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from mivla_drivers.contract import RobotContract, load_contract, require_same_contract
+from mivla_drivers.contract import RobotContract, require_same_contract
 from mivla_drivers.errors import ContractError
 from mivla_policy.checkpoint import Checkpoint, load_policy_folder
 from mivla_policy.data.annotate import SET, Workers, annotate_all, read_set
 from mivla_policy.data.dataset import Dataset
-from mivla_policy.data.demonstrations import ITS_OWN, Demonstrations
+from mivla_policy.data.demonstrations import ITS_OWN, Demonstrations, contract_of_set
 from mivla_policy.data.file_lock import file_lock
 from mivla_policy.model.config import with_decoder, with_views
 from mivla_policy.model.mivla import Mivla
@@ -46,20 +46,21 @@ def finetune(
 ) -> Summary:
     """Fine-tune the policy of `base` on the demonstrations in `folders`. All processes call this.
 
-    The base's statistics stay, but where its action layers were never trained, or were for another robot, the
-    demonstrations' take their place; so they do in single slots that the base's do not cover, each of which is named.
+    The base's statistics of this robot stay. Where its action layers were never trained, or never with this robot,
+    the demonstrations' take their place; so they do in single slots that the base's do not cover, each of which is
+    named.
 
     Args:
         folders: of recordings, or of an annotated data set.
         views: that the policy looks through, by default its base's; a view that the base has not is learned
             anew. The recordings may have more cameras, whose images are not used.
-        transfer: the base may be of another robot; both fill their own slots of the unified action space.
+        transfer: the base may know nothing of this robot; both fill their own slots of the unified action space.
 
     Raises:
         DataError: there is no usable demonstration, `base` lacks an encoder, `run.out` is `base`, or holds what is
             left of another run.
-        ContractError: the demonstrations are of another robot than the base policy's, and not `transfer`; or they
-            lack a view.
+        ContractError: the demonstrations are of a robot that the base was not trained with, and not `transfer`; or
+            they lack a view.
     """
     processes = processes or Processes(0, 1, torch.device("cpu"))
     require_another_folder(run.out, base)
@@ -74,14 +75,15 @@ def finetune(
     processes.barrier()
     sets = [_prepared(folder, views) for folder in folders]
     data = Dataset(sets, run.recipe.every, run.recipe.use)
-    contract = _contract(folders[0], sets[0])
+    contract = contract_of_set(read_set(sets[0]))
     shared = [view for view in views if view in checkpoint.model.config.views]
-    transfer = transfer and checkpoint.contract.robot != contract.robot
-    if not transfer:
+    known = checkpoint.statistics_of(contract.robot)
+    if contract.robot == checkpoint.contract.robot or (known is None and not transfer):
         _require_robot_of_base(checkpoint.contract, contract, folders[0], shared)
+    data.require_robots({contract.robot}, only=True)
     data.require_slots(contract)
     run.out.mkdir(parents=True, exist_ok=True)
-    statistics, uncovered = _statistics(data, checkpoint, transfer)
+    statistics, uncovered = _statistics(data, checkpoint, known)
     keep_meaning(replace(checkpoint, model=model), statistics)
     for slot in uncovered if processes.is_main else ():
         logger.warning(
@@ -89,7 +91,8 @@ def finetune(
         )
 
     made_from = {"data": data.digest, "base": digest_of_policy(base), "views": " ".join(views)}
-    result = train(run, data, model.requires_grad_(True), statistics, processes, made_from, base)
+    by_robot = {contract.robot: statistics}
+    result = train(run, data, model.requires_grad_(True), by_robot, processes, made_from, base)
     seen = {camera.view for camera in contract.cameras}
     unused = tuple(sorted(seen - set(views)))
     if processes.is_main:
@@ -127,14 +130,6 @@ def _prepared(folder: Path, views: Sequence[str]) -> Path:
     return folder if (folder / SET).is_file() else folder / PREPARED / "+".join(views)
 
 
-def _contract(folder: Path, prepared: Path) -> RobotContract:
-    """Of the robot whose demonstrations these are."""
-    document = read_set(prepared)
-    if document["robot"] == ITS_OWN:
-        return Demonstrations("recordings", folder, ITS_OWN).contract
-    return load_contract(document["robot"])
-
-
 def _model(checkpoint: Checkpoint, views: Sequence[str] | None, run: Run) -> Mivla:
     """The base's model, or where other views are asked for one that looks through them with the base's weights."""
     base = checkpoint.model
@@ -150,15 +145,15 @@ def _model(checkpoint: Checkpoint, views: Sequence[str] | None, run: Run) -> Miv
 
 
 def _statistics(
-    data: Dataset, checkpoint: Checkpoint, transfer: bool
+    data: Dataset, checkpoint: Checkpoint, known: Statistics | None
 ) -> tuple[Statistics, tuple[Uncovered, ...]]:
-    """The base's statistics or, where its numbers mean nothing here, the data's; and the slots they didn't cover."""
+    """Those `known` to the base or, where its numbers mean nothing here, the data's; and slots they didn't cover."""
     version = checkpoint.model.config.pose_version
     own = data.statistics(version)
-    if transfer or checkpoint.untrained:
+    if known is None or checkpoint.untrained:
         return own, ()
     states, targets = data.moments(version)
-    return covering_ranges(checkpoint.statistics, own, states.range, targets.range)
+    return covering_ranges(known, own, states.range, targets.range)
 
 
 def _require_robot_of_base(

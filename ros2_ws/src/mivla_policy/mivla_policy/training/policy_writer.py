@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mivla_drivers.contract import RobotContract
-from mivla_policy.checkpoint import Checkpoint, save_policy
+from mivla_policy.checkpoint import STATISTICS_BY_ROBOT, Checkpoint, save_policy
 from mivla_policy.data.choices import FROM_HUMAN
 from mivla_policy.data.dataset import Dataset
 from mivla_policy.model.config import ModelConfig
@@ -58,8 +59,12 @@ def write_policy(
     encoders: Path | None = None,
     unused_views: tuple[str, ...] = (),
     uncovered: tuple[Uncovered, ...] = (),
+    by_robot: Mapping[str, Statistics] | None = None,
 ) -> Summary:
     """Write the policy of `result` to `run.out`; encoders that no package ships go with it.
+
+    Args:
+        by_robot: statistics of all robots that it was trained with.
 
     Raises:
         DataError: a weight is no number.
@@ -78,7 +83,10 @@ def write_policy(
         "uncovered": [str(slot) for slot in uncovered],
     }
     if base is not None:
-        about["base"] = base.extra
+        about["base"] = {name: value for name, value in base.extra.items() if name != STATISTICS_BY_ROBOT}
+    others = {name: one.to_dict() for name, one in (by_robot or {}).items() if name != contract.robot}
+    if others:
+        about[STATISTICS_BY_ROBOT] = others
     trained = Mivla(model)
     trained.load_state_dict(result.weights)
     carry_encoders(model, encoders, run.out)

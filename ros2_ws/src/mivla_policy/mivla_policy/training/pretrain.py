@@ -35,8 +35,8 @@ def pretrain(
 ) -> Summary:
     """Train a model of `config` on the annotated data sets in `folders`, a fresh one or from `base`'s weights.
 
-    All processes call this. The policy's statistics are the data's; encoders that no package ships come from the
-    policy folder `encoders`, or else from `base`.
+    All processes call this. The policy keeps the data's statistics of each of their robots; encoders that no package
+    ships come from the policy folder `encoders`, or else from `base`.
 
     Raises:
         DataError: the data lack what the objective or the robot needs, `run.out` is `base` or holds what is left of
@@ -47,6 +47,7 @@ def pretrain(
     require_another_folder(run.out, base)
     require_encoders(config, encoders)  # now, not after days of training
     data = Dataset(folders, run.recipe.every, run.recipe.use)
+    data.require_robots({contract.robot}, only=False)
     data.require_slots(contract)
     run.out.mkdir(parents=True, exist_ok=True)
 
@@ -60,11 +61,12 @@ def pretrain(
         carry_over(origin.model, model)
         made_from["base"] = digest_of_policy(base)
 
-    statistics = data.statistics(config.pose_version)
+    by_robot = data.statistics_by_robot(config.pose_version)
+    own = by_robot[contract.robot]
     if origin is not None:
-        keep_meaning(replace(origin, model=model), statistics)
-    result = train(run, data, model, statistics, processes, made_from, encoders)
+        keep_meaning(replace(origin, model=model), own)
+    result = train(run, data, model, by_robot, processes, made_from, encoders)
     if processes.is_main:
-        write_policy(run, data, result, config, contract, statistics, made_from, origin, encoders)
+        write_policy(run, data, result, config, contract, own, made_from, origin, encoders, by_robot=by_robot)
     processes.barrier()
     return summarise(data, result, config)

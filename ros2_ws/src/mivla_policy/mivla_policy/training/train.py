@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def train(
     run: Run,
     data: Dataset,
     model: Mivla,
-    statistics: Statistics,
+    statistics: Mapping[str, Statistics],
     processes: Processes,
     made_from: dict[str, str],
     encoders: Path | None = None,
@@ -65,6 +65,7 @@ def train(
     """Train `model` on `data`. All processes call this, with the same weights.
 
     Args:
+        statistics: of each robot that the data have.
         made_from: digests by name of what else decides the result, such as the data and the base.
         encoders: policy folder with the encoders that no package ships.
 
