@@ -63,3 +63,25 @@ def test_a_run_that_a_signal_ends_prints_nothing(tmp_path):
 
 def test_results_come_in_the_order_of_what_was_asked():
     assert list(map_in_processes(abs, [-3, 2, -1], 2)) == [3, 2, 1]
+
+
+AFTER_TORCH = """
+import torch
+from mivla_policy.worker import map_in_processes
+
+def total(size):
+    return float((torch.ones(size, size) @ torch.ones(size, size)).sum())
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    total(400)  # its threads now wait for more
+    print(list(map_in_processes(total, [400, 300], 2)))
+"""
+
+
+def test_workers_compute_after_the_parent_s_threads_have_been_at_work(tmp_path):
+    """A forked process that waits for threads which only its parent has never ends."""
+    script = tmp_path / "after_torch.py"
+    script.write_text(AFTER_TORCH)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["[64000000.0,", "27000000.0]"], done.stderr

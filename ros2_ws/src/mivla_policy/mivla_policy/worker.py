@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +23,7 @@ def map_in_processes(
     An end before the last one drops what no process has begun. `Executor.map` would cancel it from this thread, and
     where the processes were ended as well, by a signal, its own thread then fails with a traceback.
     """
-    with ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, initializer=_begin) as pool:
         futures = [pool.submit(work, item) for item in items][::-1]
         try:
             while futures:
@@ -30,6 +31,14 @@ def map_in_processes(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _begin() -> None:
+    """Begin a forked process."""
+    end_with_parent()
+    if "torch" in sys.modules:
+        # The threads of the parent's OpenMP are not in a forked process, which would wait for them for ever.
+        sys.modules["torch"].set_num_threads(1)
 
 
 def end_with_parent() -> None:
