@@ -8,8 +8,10 @@ import pytest
 
 from mivla_bringup import cli
 from mivla_bringup.demos.progress import DemonstrationProgress
+from mivla_bringup.demos.session import RecorderRefused, saved
 from mivla_bringup.trials.provenance import digest_of_contract
 from mivla_drivers.contract import load_contract
+from mivla_drivers.ros.client_node import CallRefused
 
 pytestmark = pytest.mark.realtime
 
@@ -71,3 +73,27 @@ def test_an_episode_that_was_cut_short_stops_the_run_from_going_on(out, capsys):
 def test_a_run_that_has_all_its_episodes_starts_nothing(out, capsys):
     assert cli.main(["demos", "--resume", "--out", str(out), "--episodes", "1"]) == 0
     assert "1 demonstrations of 2 attempts" in capsys.readouterr().out
+
+
+class Recorder:
+    """A recorder's answer to a save."""
+
+    def __init__(self, answer):
+        self._answer = answer
+
+    def save(self):
+        raise CallRefused(self._answer)
+
+
+def test_an_episode_that_no_one_can_learn_from_is_removed_and_the_run_goes_on(tmp_path):
+    episode(tmp_path / "episode-1", success=True)
+    found = "problem: front: 1 gaps, the longest 0.35 s\nverdict: front: 0.35 s without a message"
+    success, word = saved(Recorder(f"{tmp_path / 'episode-1'}\n{found}\njudgement: success"))
+    assert not success
+    assert "0.35 s without a message" in word
+    assert not (tmp_path / "episode-1").exists()
+
+
+def test_an_episode_that_was_not_saved_ends_the_run(tmp_path):
+    with pytest.raises(RecorderRefused, match="recorder/save: expected an episode under way"):
+        saved(Recorder("expected an episode under way, found none: call ~/start first"))

@@ -6,6 +6,7 @@ teleoperation, by the leader that the operator moves.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -62,7 +63,8 @@ class DemonstrationSession:
     def record(self, plan: TrialPlan) -> tuple[bool, str]:
         """One demonstration in a fresh scene: whether it succeeded, and the recorder's word on the episode.
 
-        A demonstration that failed is discarded.
+        A demonstration that failed is discarded, and so is one that no one could learn from: of which a camera's images
+        are missing, for instance.
 
         Raises:
             TrialError: a part of the bringup refuses, falls silent or ends.
@@ -98,7 +100,7 @@ class DemonstrationSession:
         if not success:
             return False, _recorder(client.discard)
         client.set_parameters("recorder", judgement="success", judged_by="simulator")
-        return True, _recorder(client.save)
+        return saved(client)
 
     def _play(self, motion: JointPlan) -> None:
         start = time.monotonic()
@@ -130,6 +132,22 @@ class DemonstrationSession:
 
 class RecorderRefused(TrialError):
     """The recorder does not do what it is asked for."""
+
+
+def saved(client: RobotClient) -> tuple[bool, str]:
+    """Save the episode under way: whether it can be learnt from, and the recorder's word; otherwise it is removed.
+
+    Raises:
+        RecorderRefused: it is not saved.
+    """
+    try:
+        return True, client.save()
+    except CallRefused as error:
+        folder, *audit = str(error).splitlines()
+        if not any(line.startswith("verdict: ") for line in audit):
+            raise RecorderRefused(f"{SERVICES['save']}: {error}") from None
+        shutil.rmtree(folder)
+        return False, "\n".join([f"discarded {folder}", *audit])
 
 
 def _recorder(call: Callable[[], str]) -> str:
