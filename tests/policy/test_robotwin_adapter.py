@@ -158,6 +158,15 @@ class TestEval:
         assert seen.end_effectors == pytest.approx([*LEFT_TOOL, *FORWARD, *RIGHT_TOOL, *FORWARD])
         assert seen.instruction == "hit the block with the hammer"
 
+    def test_a_camera_of_another_shape_is_not_stretched(self):
+        observation = StandInTaskEnv().get_obs()
+        wide = np.zeros((120, 320, 3), np.uint8)
+        wide[40:80, 140:180] = 255
+        observation["observation"]["head_camera"]["rgb"] = wide
+        front = encode_obs(observation, "hit", two_arms(), VIEWS, 0.0).images["front"]
+        assert front.shape == (120, 160, 3)
+        assert (front[60, :, 0] == 255).sum() == (front[:, 80, 0] == 255).sum() == 40
+
     def test_cameras_that_the_policy_does_not_look_through_may_be_off(self):
         policy, env = StandInPolicy(unified_chunk()), StandInTaskEnv()
         policy.views = ("front",)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import cv2
 import numpy as np
 
+from mivla_drivers.cameras.frame import fitted
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import ContractError, DataError
@@ -181,7 +181,7 @@ def encode_obs(
                 "task_config needs rgb: true under data_type and, under camera, collect_head_camera and "
                 "collect_wrist_camera: true"
             )
-        images[camera.view] = cv2.resize(image, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+        images[camera.view] = fitted(image, camera.width, camera.height, "crop")  # as a camera's own driver does
     qpos = _numbers(observation, "joint_action", "vector", QPOS_SIZE, "qpos")
     if not contract.observes_end_effectors:
         return Observation(images, joints_of(contract, qpos), instruction, stamp)
