@@ -21,7 +21,7 @@ from mivla_bringup.studies import experiments
 from mivla_bringup.studies.data import StudyData
 from mivla_bringup.studies.plan import PRETRAININGS, STUDIES, Experiment, Scale
 from mivla_bringup.studies.report import draw, markdown, tabulate
-from mivla_bringup.studies.results import Row, rate_of, read_rows, write_rows
+from mivla_bringup.studies.results import Row, bootstrapped, rate_of, read_rows, write_rows
 from mivla_bringup.studies.run import StudyRun
 from mivla_drivers.errors import DataError
 from mivla_drivers.simulation.tasks import DEFAULT_TASK, load_task
@@ -181,6 +181,20 @@ class TestResults:
         low, high = rate.interval
         assert 0 < low < 0.25 < high < 1
 
+    def test_seeds_that_lie_apart_widen_the_interval_over_seeds(self):
+        alike, apart = bootstrapped([[0, 1] * 10] * 5), bootstrapped([[0] * 20, [1] * 20] * 2 + [[0, 1] * 10])
+        assert alike[0] < 0.5 < alike[1]
+        assert alike[0] == pytest.approx(0.4, abs=0.02)  # 0.5 - 1.96 * sqrt(0.25 / 100)
+        assert alike[1] == pytest.approx(0.6, abs=0.02)
+        assert apart[1] - apart[0] > 2 * (alike[1] - alike[0])
+
+    def test_files_of_before_trials_ended_early_still_read(self, tmp_path):
+        write_rows(tmp_path / "rows.csv", [row()])
+        text = (tmp_path / "rows.csv").read_text()
+        old = "\n".join(line.rpartition(",")[0] for line in text.splitlines())
+        (tmp_path / "rows.csv").write_text(old + "\n")
+        assert read_rows(tmp_path / "rows.csv") == [row()]
+
     def test_a_table_has_a_line_a_pretraining_and_a_column_a_number_of_shots(self):
         rows = [row(name, shots) for name in PRETRAININGS for shots in (10, 20, 30)]
         table = tabulate(STUDIES["few-shot"], rows)
@@ -188,7 +202,7 @@ class TestResults:
         assert ("h2r+r2h", "20 shots") in table
         text = markdown(STUDIES["few-shot"], rows)
         assert "| | 10 shots | 20 shots | 30 shots |" in text
-        assert "| scratch | 100 % (21 to 100) [100] C 50 % |" in text
+        assert "| scratch | 100 % (21 to 100), 100 to 100 [100] C 50 % |" in text
 
     def test_the_picture_is_drawn_where_a_line_lacks_a_column(self, tmp_path):
         rows = [row("scratch", 10), row("h2r", 10), row("h2r", 20, success=0)]

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from two_pipers import write_folder
 
+from mivla_drivers.bullet import pybullet
 from mivla_drivers.contract import load_contract
 from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.simulation.expert import JointPlan
-from mivla_drivers.simulation.lockstep import FollowPlan, FollowPolicy, Lockstep
+from mivla_drivers.simulation.lockstep import EarlyEnd, FollowPlan, FollowPolicy, Lockstep
 from mivla_drivers.simulation.tasks import load_task
 
 PIPER = load_contract("piper")
@@ -150,3 +151,39 @@ class TestTwoArms:
 @pytest.fixture(scope="module")
 def two_pipers(tmp_path_factory):
     return load_contract(write_folder(tmp_path_factory.mktemp("robot") / "two_pipers"))
+
+
+BOTTLE = load_task("move_bottle_onto_pad")
+
+
+class TestEarlyEnd:
+    """A trial that can no longer succeed need not be simulated to its end."""
+
+    @pytest.mark.parametrize("place", [(0.9, 0.0, 0.06), (0.3, 0.6, -0.4)])
+    def test_a_bottle_beyond_the_arm_or_below_the_table_is_lost(self, place):
+        with Lockstep(PIPER, BOTTLE) as lockstep:
+            lockstep.reset(BOTTLE.scene(0, "easy"))
+            assert not BOTTLE.lost(lockstep.world)
+            world = lockstep.world
+            pybullet.resetBasePositionAndOrientation(
+                world.bodies["bottle"], place, (0, 0, 0, 1), physicsClientId=world.client
+            )
+            result = lockstep.run(follow(lockstep, Turning([0.5])), 5.0, early=EarlyEnd())
+            assert (result.ended_by, result.success) == ("lost", False)
+            assert result.time_s == pytest.approx(0.1, abs=0.01)
+
+    def test_a_robot_that_no_longer_moves_ends_its_trial(self, lockstep):
+        early = EarlyEnd(still_s=1.0)
+        result = lockstep.run(follow(lockstep, Turning([0.2])), 20.0, early=early)
+        assert result.ended_by == "still"
+        assert 1.2 < result.time_s < 4.0
+        assert joint1(lockstep) == pytest.approx(0.2, abs=0.02)
+
+    def test_one_that_moves_slowly_goes_on(self, lockstep):
+        plan = JointPlan(np.array([0.0, 4.0]), np.stack([PIPER.home, PIPER.home + 0.2 * (np.arange(7) == 0)]))
+        result = lockstep.run(FollowPlan(plan), 4.0, early=EarlyEnd(still_s=1.0))
+        assert result.ended_by == "time"
+
+    def test_nothing_ends_early_unless_it_is_asked_for(self, lockstep):
+        result = lockstep.run(follow(lockstep, Turning([0.0])), 6.0)
+        assert (result.ended_by, result.time_s) == ("time", pytest.approx(6.0, abs=0.11))

@@ -14,7 +14,7 @@ import torch
 from mivla_bringup.studies.data import StudyData
 from mivla_bringup.studies.plan import PRETRAININGS, Experiment, Scale
 from mivla_bringup.studies.results import Row, write_rows
-from mivla_drivers.simulation.lockstep import Lockstep
+from mivla_drivers.simulation.lockstep import EarlyEnd, Lockstep
 from mivla_policy.checkpoint import save_policy
 from mivla_policy.data.choices import FROM_HUMAN
 from mivla_policy.data.dataset import Dataset
@@ -90,7 +90,7 @@ def try_experiment(data: StudyData, folder: Path, experiment: Experiment, condit
         for trial in range(data.scale.trials):
             seed = first + trial
             scene = data.task.scene(seed, condition)
-            done = lockstep.run_policy(policy, scene, seed, data.scale.time_limit_s)
+            done = lockstep.run_policy(policy, scene, seed, data.scale.time_limit_s, early=EarlyEnd())
             rows.append(
                 Row(
                     **asdict(experiment),
@@ -100,6 +100,7 @@ def try_experiment(data: StudyData, folder: Path, experiment: Experiment, condit
                     success=int(done.success),
                     completeness=done.completeness,
                     time_s=done.time_s,
+                    ended_by=done.ended_by,
                 )
             )
     path.parent.mkdir(parents=True, exist_ok=True)

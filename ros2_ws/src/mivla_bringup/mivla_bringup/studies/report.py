@@ -29,8 +29,8 @@ def markdown(study: Study, rows: Sequence[Row]) -> str:
     text = [
         f"### {study.title}",
         "",
-        f"Success rate, Wilson 95 % interval of {some.trials} trials; in brackets the rate of each of "
-        f"{len(some.by_seed)} seeds; C is the share of sub-tasks done.",
+        f"Success rate, 95 % intervals: Wilson's of {some.trials} trials, then a bootstrap's over seeds and trials; "
+        f"in brackets the rate of each of {len(some.by_seed)} seeds; C is the share of sub-tasks done.",
         "",
         f"| | {' | '.join(columns)} |",
         f"|---{'|---' * len(columns)}|",
@@ -70,7 +70,9 @@ def draw(study: Study, rows: Sequence[Row], path: Path) -> None:
 
 def _bars(axes, at: np.ndarray, rates: list[Rate], width: float, label: str, colour: str) -> None:
     middle = np.array([100 * rate.rate for rate in rates])
-    low, high = 100 * np.array([rate.interval for rate in rates]).T
+    # The wider of both, which is never of no width.
+    either = [(rate.interval, rate.over_seeds) for rate in rates]
+    low, high = 100 * np.array([(min(a[0], b[0]), max(a[1], b[1])) for a, b in either]).T
     axes.bar(at, middle, 0.9 * width, color=colour, alpha=0.6, label=label)
     errors = [np.maximum(middle - low, 0), np.maximum(high - middle, 0)]
     axes.errorbar(at, middle, errors, fmt="none", ecolor="black", capsize=3, linewidth=1)
@@ -90,4 +92,5 @@ def _axes(table: Table) -> tuple[list[str], list[str]]:
 
 def _cell(rate: Rate) -> str:
     seeds = ", ".join(f"{100 * value:.0f}" for value in rate.by_seed)
-    return f"{rate} [{seeds}] C {100 * rate.completeness:.0f} %"
+    low, high = rate.over_seeds
+    return f"{rate}, {100 * low:.0f} to {100 * high:.0f} [{seeds}] C {100 * rate.completeness:.0f} %"

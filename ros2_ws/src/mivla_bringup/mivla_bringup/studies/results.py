@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import numpy as np
+
 from mivla_bringup.trials.metrics import wilson_interval
+
+BOOTSTRAPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,9 @@ class Row:
         scene: the scene's seed.
         success: 1 where all sub-tasks were done in time, else 0.
         completeness: share of sub-tasks done.
-        time_s: simulated seconds to success, or the limit.
+        time_s: simulated seconds to success, to the limit, or to where it was given up.
+        ended_by: "success", "time", or where it was given up "lost" (it could no longer be done) or "still" (the
+            robot no longer moved); "" in files of before.
     """
 
     pretraining: str
@@ -33,13 +39,17 @@ class Row:
     success: int
     completeness: float
     time_s: float
+    ended_by: str = ""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Success over all seeds: Wilson's interval of the pooled trials, and each seed's own rate.
+    """Success over all seeds, and each seed's own rate.
 
-    The interval takes trials for independent; how far the seeds lie apart says how much training adds to it.
+    Attributes:
+        interval: 95 %, Wilson's of the pooled trials, which takes them for independent.
+        over_seeds: 95 %, of a bootstrap that draws seeds, and trials of each: what training adds is in it. It is of no
+            width where all seeds have the same result in all trials.
     """
 
     rate: float
@@ -47,6 +57,7 @@ class Rate:
     by_seed: tuple[float, ...]
     completeness: float
     trials: int
+    over_seeds: tuple[float, float]
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -67,7 +78,23 @@ def rate_of(rows: Sequence[Row]) -> Rate:
         by_seed=tuple(_mean([row.success for row in rows if row.seed == seed]) for seed in seeds),
         completeness=_mean([row.completeness for row in rows]),
         trials=len(rows),
+        over_seeds=bootstrapped([[row.success for row in rows if row.seed == seed] for seed in seeds]),
     )
+
+
+def bootstrapped(outcomes: Sequence[Sequence[int]]) -> tuple[float, float]:
+    """95 % percentile interval of the mean of the seeds' rates.
+
+    Args:
+        outcomes: 0 or 1 of every trial of every seed.
+    """
+    rng = np.random.default_rng(0)
+    # A seed's trials drawn with replacement come to a binomial number of successes.
+    counts, rates = np.array([len(one) for one in outcomes]), np.array([_mean(one) for one in outcomes])
+    chosen = rng.integers(len(outcomes), size=(BOOTSTRAPS, len(outcomes)))
+    drawn = (rng.binomial(counts[chosen], rates[chosen]) / counts[chosen]).mean(axis=1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
@@ -85,7 +112,7 @@ def read_rows(path: Path) -> list[Row]:
     kinds = {"str": str, "int": int, "float": float}
     with path.open(newline="") as file:
         return [
-            Row(**{field.name: kinds[str(field.type)](line[field.name]) for field in fields(Row)})
+            Row(**{field.name: kinds[str(field.type)](line.get(field.name, "")) for field in fields(Row)})
             for line in csv.DictReader(file)
         ]
 

@@ -29,16 +29,37 @@ from mivla_drivers.simulation.world.renderer import render
 
 REPLAN_STEPS = 8  # policy periods between two observations
 DELAY_S = 0.1  # from an observation to its chunk
+STILL_RAD = 0.02  # a joint that stays within it stands still; as many metres for a gripper
+
+
+@dataclass(frozen=True)
+class EarlyEnd:
+    """When a trial that is no success is given up before its time.
+
+    Attributes:
+        lost: as soon as the task says that it can no longer be done.
+        still_s: after the robot has stood still for so long [s]; 0: never. A policy that sees what it saw before
+            has been seen to stay where it is.
+    """
+
+    lost: bool = True
+    still_s: float = 5.0
 
 
 @dataclass(frozen=True)
 class LockstepResult:
-    """What one lockstep trial came to; time is simulated seconds until success or the limit."""
+    """What one lockstep trial came to.
+
+    Attributes:
+        time_s: simulated seconds to its end.
+        ended_by: "success", "time", or where it was given up "lost" or "still".
+    """
 
     success: bool
     completeness: float
     time_s: float
     subtasks: dict[str, bool]
+    ended_by: str = "time"
 
 
 class Controller(Protocol):
@@ -171,6 +192,7 @@ class Lockstep:
         time_limit_s: float,
         observe: Callable[[World[Any]], None] | None = None,
         stop_at_success: bool = True,
+        early: EarlyEnd | None = None,
     ) -> LockstepResult:
         """Let `controller` move the robot from the last `reset` until the task is done or time is up.
 
@@ -178,11 +200,12 @@ class Lockstep:
             time_limit_s: of simulated time; rounded up to whole looks at the task, 0.1 s.
             observe: called at the beginning of every policy period.
             stop_at_success: end as soon as every sub-task was done.
+            early: when to give up; None never does.
         """
         world, progress = self.world, self.progress
         steps_per_look = max(1, round(LOOK_PERIOD_S / world.step_s))
         steps_per_period = max(1, round(1.0 / (self.contract.policy_rate_hz * world.step_s)))
-        steps = 0
+        steps, ended_by, stillness = 0, "time", _Stillness(world)
         while world.time_s < time_limit_s and not (stop_at_success and progress.success):
             for _ in range(steps_per_look):
                 if observe is not None and steps % steps_per_period == 0:
@@ -191,7 +214,17 @@ class Lockstep:
                 world.step()
                 steps += 1
             progress.update()
-        return LockstepResult(progress.success, progress.completeness, world.time_s, dict(progress.done))
+            if early is not None and not progress.success:
+                if early.lost and self.task.lost(world):
+                    ended_by = "lost"
+                elif early.still_s and stillness.lasted_s() >= early.still_s:
+                    ended_by = "still"
+                if ended_by != "time":
+                    break
+        if progress.success:
+            ended_by = "success"
+        done = dict(progress.done)
+        return LockstepResult(progress.success, progress.completeness, world.time_s, done, ended_by)
 
     def run_policy(
         self,
@@ -201,6 +234,7 @@ class Lockstep:
         time_limit_s: float = 25.0,
         replan_steps: int = REPLAN_STEPS,
         delay_s: float | Callable[[], float] = DELAY_S,
+        early: EarlyEnd | None = None,
     ) -> LockstepResult:
         """One trial of `policy` in `scene`, from home.
 
@@ -209,6 +243,7 @@ class Lockstep:
             time_limit_s: of simulated time.
             replan_steps: policy periods between two observations.
             delay_s: from an observation to its chunk, one number or drawn for each.
+            early: when to give up; None never does.
         """
         self.reset(scene)
         policy.reset(seed)
@@ -220,4 +255,19 @@ class Lockstep:
             replan_steps,
             delay_s,
         )
-        return self.run(controller, time_limit_s)
+        return self.run(controller, time_limit_s, early=early)
+
+
+class _Stillness:
+    """For how long every joint has stayed where it is."""
+
+    def __init__(self, world: World[Any]) -> None:
+        self._world = world
+        self._since_s, self._at = world.time_s, world.read().position
+
+    def lasted_s(self) -> float:
+        """Simulated seconds; asked at every look."""
+        position = self._world.read().position
+        if np.abs(position - self._at).max() > STILL_RAD:
+            self._since_s, self._at = self._world.time_s, position
+        return self._world.time_s - self._since_s

@@ -54,6 +54,10 @@ class Task(ABC, Generic[AnyScene]):
     def holds(self, world: World[AnyScene]) -> Mapping[str, bool]:
         """For every sub-task, whether it holds at this moment; asked every 0.1 s of simulated time."""
 
+    def lost(self, world: World[AnyScene]) -> bool:
+        """Whether the task can no longer be done, whoever tries: an object has fallen off the table, say."""
+        return False
+
     @abstractmethod
     def expert(self, contract: RobotContract) -> Expert[AnyScene]:
         """Somebody who can do it with that robot.

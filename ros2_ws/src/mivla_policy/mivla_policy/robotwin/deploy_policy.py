@@ -181,7 +181,9 @@ def encode_obs(
                 "task_config needs rgb: true under data_type and, under camera, collect_head_camera and "
                 "collect_wrist_camera: true"
             )
-        images[camera.view] = fitted(image, camera.width, camera.height, "crop")  # as a camera's own driver does
+        images[camera.view] = fitted(
+            image, camera.width, camera.height, "crop"
+        )  # as a camera's own driver does
     qpos = _numbers(observation, "joint_action", "vector", QPOS_SIZE, "qpos")
     if not contract.observes_end_effectors:
         return Observation(images, joints_of(contract, qpos), instruction, stamp)

@@ -41,6 +41,8 @@ COLOURS = {
     "black": (0.12, 0.12, 0.12),
 }
 
+BEYOND_REACH_M = 0.8  # from the arm's base; PiPER's grip reaches 0.7 m
+
 LIFTED_M = 0.03
 DOWN_M = 0.01
 UPRIGHT_DEG = 10.0
@@ -156,6 +158,12 @@ class MoveBottleOntoPad(Task[BottleScene]):
             and not world.fingers_touching("bottle")
             and world.at_rest("bottle"),
         }
+
+    def lost(self, world: World[BottleScene]) -> bool:
+        """Whether the bottle is below the table, or has rolled out of the arm's reach."""
+        position, _ = world.pose("bottle")
+        fallen = position[2] < world.scene.table_height
+        return bool(fallen or np.hypot(*position[:2]) > BEYOND_REACH_M)
 
     def expert(self, contract: RobotContract) -> WaypointExpert[BottleScene]:
         """Does what a careful operator with leader arms would do."""
