@@ -69,49 +69,44 @@ def finetune(
     model = _model(checkpoint, views, run)
     views = model.config.views
 
-    if processes.is_main:
-        for folder in folders:
-            _prepare(folder, views)
-    processes.barrier()
-    sets = [_prepared(folder, views) for folder in folders]
-    data = Dataset(sets, run.recipe.every, run.recipe.use)
-    contract = contract_of_set(read_set(sets[0]))
-    shared = [view for view in views if view in checkpoint.model.config.views]
+    data = _data(run, folders, views, processes)
+    contract = contract_of_set(read_set(data.folders[0]))
     known = checkpoint.statistics_of(contract.robot)
     if contract.robot == checkpoint.contract.robot or (known is None and not transfer):
+        shared = [view for view in views if view in checkpoint.model.config.views]
         _require_robot_of_base(checkpoint.contract, contract, folders[0], shared)
     data.require_robots({contract.robot}, only=True)
     data.require_slots(contract)
     run.out.mkdir(parents=True, exist_ok=True)
     statistics, uncovered = _statistics(data, checkpoint, known)
     keep_meaning(replace(checkpoint, model=model), statistics)
-    for slot in uncovered if processes.is_main else ():
-        logger.warning(
-            "%s: %s; this slot is normalised by the demonstrations' mean and spread", folders[0], slot
-        )
+    if processes.is_main:
+        _warn_of(uncovered, folders[0])
 
     made_from = {"data": data.digest, "base": digest_of_policy(base), "views": " ".join(views)}
     by_robot = {contract.robot: statistics}
     result = train(run, data, model.requires_grad_(True), by_robot, processes, made_from, base)
-    seen = {camera.view for camera in contract.cameras}
-    unused = tuple(sorted(seen - set(views)))
+    unused = tuple(sorted({camera.view for camera in contract.cameras} - set(views)))
     if processes.is_main:
-        write_policy(
-            run,
-            data,
-            result,
-            model.config,
-            contract,
-            statistics,
-            made_from,
-            checkpoint,
-            base,
-            unused,
-            uncovered,
-        )
+        about = (model.config, contract, statistics, made_from, checkpoint, base, unused, uncovered)
+        write_policy(run, data, result, *about)
         shutil.rmtree(run.out / FOLDER)  # a finished policy is not gone on with
     processes.barrier()
     return summarise(data, result, model.config, unused)
+
+
+def _data(run: Run, folders: Sequence[Path], views: Sequence[str], processes: Processes) -> Dataset:
+    """The demonstrations in `folders`, annotated."""
+    if processes.is_main:
+        for folder in folders:
+            _prepare(folder, views)
+    processes.barrier()
+    return Dataset([_prepared(folder, views) for folder in folders], run.recipe.every, run.recipe.use)
+
+
+def _warn_of(uncovered: Sequence[Uncovered], where: Path) -> None:
+    for slot in uncovered:
+        logger.warning("%s: %s; this slot is normalised by the demonstrations' mean and spread", where, slot)
 
 
 def _prepare(folder: Path, views: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from mivla_drivers.errors import DataError
 from mivla_policy.data.dataset import Dataset
 from mivla_policy.data.image_tokens import CachedTokens
 from mivla_policy.data.sentences import SentenceTokens
+from mivla_policy.model.config import ModelConfig
 from mivla_policy.model.mivla import Batch, Mivla
 from mivla_policy.normalisation import Statistics
 from mivla_policy.training import checkpoints
@@ -76,17 +77,7 @@ def train(
     recipe, machine, config = run.recipe, run.machine, model.config
     device = processes.device
 
-    # Once, before the first step: tokens of all sentences, and of all images where they are kept.
-    if processes.is_main:
-        prepare_sentences(data, config, encoders, str(device))
-        if recipe.cache_tokens:
-            make = tokeniser_maker(config, encoders, str(device))
-            token_cache(data, config, recipe, encoders).write(make, machine.workers)
-    processes.barrier()
-    sentences = SentenceTokens(
-        data.sentences, sentences_folder(data, config, encoders), config.language_width
-    )
-    tokens = CachedTokens(token_cache(data, config, recipe, encoders)) if recipe.cache_tokens else None
+    sentences, tokens = _encoded_once(run, data, config, processes, encoders)
     share = (processes.rank, processes.world_size)
     batches = Batches(data, config, recipe, statistics, sentences, tokens, share)
     encode = step_encoder(config, recipe, machine, encoders, device)
@@ -131,6 +122,23 @@ def train(
     if processes.is_main:
         write_log(run.out / "train_log.csv", progress.log)
     return Result(weights, progress)
+
+
+def _encoded_once(
+    run: Run, data: Dataset, config: ModelConfig, processes: Processes, encoders: Path | None
+) -> tuple[SentenceTokens, CachedTokens | None]:
+    """Before the first step: tokens of all sentences, and of all images where they are kept."""
+    recipe, device = run.recipe, str(processes.device)
+    if processes.is_main:
+        prepare_sentences(data, config, encoders, device)
+        if recipe.cache_tokens:
+            make = tokeniser_maker(config, encoders, device)
+            token_cache(data, config, recipe, encoders).write(make, run.machine.workers)
+    processes.barrier()
+    folder = sentences_folder(data, config, encoders)
+    sentences = SentenceTokens(data.sentences, folder, config.language_width)
+    tokens = CachedTokens(token_cache(data, config, recipe, encoders)) if recipe.cache_tokens else None
+    return sentences, tokens
 
 
 def update(
