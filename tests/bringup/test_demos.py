@@ -11,8 +11,6 @@ from mivla_bringup.demos.progress import DemonstrationProgress
 from mivla_bringup.trials.provenance import digest_of_contract
 from mivla_drivers.contract import load_contract
 
-pytestmark = pytest.mark.realtime
-
 
 @pytest.fixture
 def out(tmp_path):
