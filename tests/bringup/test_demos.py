@@ -13,8 +13,6 @@ from mivla_bringup.trials.provenance import digest_of_contract
 from mivla_drivers.contract import load_contract
 from mivla_drivers.ros.client_node import CallRefused
 
-pytestmark = pytest.mark.realtime
-
 
 @pytest.fixture
 def out(tmp_path):
