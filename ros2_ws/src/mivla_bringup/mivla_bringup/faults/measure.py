@@ -9,7 +9,8 @@ import numpy as np
 WINDOW_S = 0.05  # speeds are taken over so long: single steps carry the bus' own jitter
 REST_SHARE = 0.03  # of a joint's velocity limit, below which it is at rest
 STRIDE_S = 0.02  # to each side, over which accelerations are taken: a wire rounds
-RESAMPLED_STRIDE_S = 0.04  # where an SDK samples commands anew: one that is a period late bends them by so much more
+# Where an SDK samples commands anew, one that reaches it a period late bends them: less so over twice the time.
+RESAMPLED_STRIDE_S = 0.04
 GAP_S = 0.03
 QUIET_S = 0.15  # an arm that rests so long is at rest
 
