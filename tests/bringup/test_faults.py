@@ -15,8 +15,15 @@ from mivla_bringup.faults import report
 from mivla_bringup.faults.ear import Ear, Said
 from mivla_bringup.faults.fault import CONTINUE, EITHER, HOLD, REFUSE, Fault, nothing
 from mivla_bringup.faults.kinds import robot
-from mivla_bringup.faults.measure import acceleration_share, longest_gap, speeds, time_to_rest, travelled
-from mivla_bringup.faults.outcome import DISTURBED, FAILED, OK, Outcome
+from mivla_bringup.faults.measure import (
+    RESAMPLED_STRIDE_S,
+    acceleration_share,
+    longest_gap,
+    speeds,
+    time_to_rest,
+    travelled,
+)
+from mivla_bringup.faults.outcome import BRAKE_SHARE, DISTURBED, FAILED, OK, Outcome
 from mivla_bringup.faults.pattern import Pattern
 from mivla_bringup.faults.registry import KINDS, all_faults
 from mivla_bringup.faults.resources import Use, growth
@@ -111,6 +118,24 @@ def test_braking_in_one_step_shows_as_acceleration():
     assert (
         acceleration_share(paused, abrupt, limits, STEP) < 0.1
     )  # told as a leap where it is one, not as braking
+
+
+def resampled(positions, late_s):
+    """500 commands a second along lines through what a driver gave 200 times a second, each up to `late_s` late."""
+    given = np.arange(len(positions)) * STEP
+    given = given + late_s * np.random.default_rng(5).random(len(given))
+    times = np.arange(given[0], given[-1], 0.002)
+    return times, np.stack([np.interp(times, given, positions), np.zeros(len(times))], axis=1)
+
+
+def test_commands_that_reach_an_sdk_up_to_a_period_late_are_not_taken_for_hard_braking():
+    speed = np.clip(1.5 - 10.0 * np.maximum(np.arange(200) * STEP - 0.5, 0.0), 0.0, 1.5)
+    braking = np.cumsum(speed) * STEP
+    leap = braking + 0.05 * (np.arange(200) > 100)
+    limits = np.array([10.0, 1.0])
+    stride_s = RESAMPLED_STRIDE_S
+    assert 0.8 < acceleration_share(*resampled(braking, STEP), limits, 0.002, stride_s) < 1.6
+    assert acceleration_share(*resampled(leap, STEP), limits, 0.002, stride_s) > BRAKE_SHARE
 
 
 # Verdicts

@@ -12,8 +12,10 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from mivla_drivers.contract import load_contract
 from mivla_drivers.errors import DataError
 from mivla_drivers.ros.bounds import (
+    BURST_S,
     JOINT_STATE_BYTES,
     SENTENCE_BYTES,
+    RateBound,
     image_bytes,
     most_points,
     require_image,
@@ -75,6 +77,14 @@ def test_every_sentence_and_joint_state_that_can_be_meant_fits():
     names, numbers = ["j" * 200] * 100, [0.5] * 100
     states = JointState(name=names, position=numbers, velocity=numbers, effort=numbers)
     assert len(serialize_message(states)) <= JOINT_STATE_BYTES
+
+
+def test_of_a_flood_as_many_messages_are_read_as_can_be_followed_and_a_steady_source_loses_none():
+    flood, steady, jittery = RateBound(200.0), RateBound(200.0), RateBound(200.0)
+    read = sum(flood.accept(i / 1000) for i in range(2000))
+    assert read == pytest.approx(2 * 200 + 200 * BURST_S, abs=2)
+    assert all(steady.accept(i / 200) for i in range(2000))
+    assert all(jittery.accept((i - i % 10) / 100) for i in range(1000))  # ten at once, ten times a second
 
 
 def test_texts_that_are_told_are_bounded():

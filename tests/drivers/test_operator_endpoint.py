@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import threading
 import time
@@ -167,4 +168,19 @@ def test_robots_of_this_machine_are_listed_by_namespace_within_their_domain():
 def test_the_socket_is_this_users_alone(path):
     endpoint = OperatorEndpoint(path, ACTIONS, echo)
     assert path.parent.stat().st_mode & 0o077 == 0
+    endpoint.close()
+
+
+def test_a_stop_gets_through_again_once_a_process_without_file_descriptors_has_some(path):
+    endpoint = OperatorEndpoint(path, ("stop",), lambda action, value: Answer(True, "stopped"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (caller.fileno() + 1, hard))
+        caller.connect(str(path))
+        time.sleep(0.2)  # meanwhile the call cannot be taken
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        caller.close()
+    assert call(path, "stop", "", 2.0).message == "stopped"
     endpoint.close()

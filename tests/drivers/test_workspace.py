@@ -387,6 +387,14 @@ class TestFuzz:
         assert worst.inside > 0
         assert worst.kept, worst
 
+    @pytest.mark.parametrize(("robot", "steps"), [("one arm", 2_000), ("two arms", 4_000)])
+    def test_a_reduced_tool_keeps_its_speed_while_one_joint_after_the_other_comes_to_rest(self, robot, steps):
+        """Joints may cancel each other's motion of the tool, and those that stop first let it speed up."""
+        with Fuzz(ROBOTS[robot], seed=3, reduced=1.0) as fuzz:
+            worst = fuzz.run(steps)
+        assert worst.held > steps / 4
+        assert worst.kept, worst
+
 
 TASK_ROBOTS = {"tidy_umbrella_rack": "arx5"}  # the robot of a task that a PiPER does not reach
 

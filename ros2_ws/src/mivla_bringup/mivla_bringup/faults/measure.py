@@ -8,7 +8,9 @@ import numpy as np
 
 WINDOW_S = 0.05  # speeds are taken over so long: single steps carry the bus' own jitter
 REST_SHARE = 0.03  # of a joint's velocity limit, below which it is at rest
-STRIDE_S = 0.02
+STRIDE_S = 0.02  # to each side, over which accelerations are taken: a wire rounds
+# Where an SDK samples commands anew, one that reaches it a period late bends them: less so over twice the time.
+RESAMPLED_STRIDE_S = 0.04
 GAP_S = 0.03
 QUIET_S = 0.15  # an arm that rests so long is at rest
 
@@ -40,22 +42,24 @@ def speeds(times: np.ndarray, poses: np.ndarray, limits: np.ndarray, is_gripper:
     return Speeds(step, float(shares.max()), joint)
 
 
-def acceleration_share(times: np.ndarray, poses: np.ndarray, limits: np.ndarray, period_s: float) -> float:
+def acceleration_share(
+    times: np.ndarray, poses: np.ndarray, limits: np.ndarray, period_s: float, stride_s: float = STRIDE_S
+) -> float:
     """Largest acceleration of poses (T, n), one per period, in shares of the joints' limits (n,) [rad/s^2 or m/s^2].
 
-    Taken over `STRIDE_S` to each side, as a wire rounds, once by counting periods and once by the clock; the smaller
-    counts: a listener that was late disturbs the clock, a sender that left periods out the count. What lies beside a
-    gap of `GAP_S` is left out.
+    Taken over `stride_s` to each side, once by counting periods and once by the clock; the smaller counts: a listener
+    that was late disturbs the clock, a sender that left periods out the count. What is abrupt shows in both. What lies
+    beside a gap of `GAP_S` is left out.
     """
     poses, times = _whole(times, poses)
-    stride = max(1, round(STRIDE_S / period_s))
+    stride = max(1, round(stride_s / period_s))
     if len(poses) <= 2 * stride:
         return 0.0
     bend = poses[2 * stride :] - 2 * poses[stride:-stride] + poses[: -2 * stride]
     counted = (np.abs(bend) / (stride * period_s) ** 2 / limits).max(axis=1)
     middle = times[stride:-stride]
-    before, after = _at(middle - STRIDE_S, times, poses), _at(middle + STRIDE_S, times, poses)
-    timed = (np.abs(before - 2 * poses[stride:-stride] + after) / STRIDE_S**2 / limits).max(axis=1)
+    before, after = _at(middle - stride_s, times, poses), _at(middle + stride_s, times, poses)
+    timed = (np.abs(before - 2 * poses[stride:-stride] + after) / stride_s**2 / limits).max(axis=1)
     shares = np.minimum(counted, timed)
     gaps = np.concatenate([[0], np.cumsum(np.diff(times) > GAP_S)])
     together = gaps[2 * stride :] == gaps[: -2 * stride]

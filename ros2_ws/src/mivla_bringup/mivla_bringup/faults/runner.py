@@ -149,7 +149,9 @@ def _measured(
         true_step=true.step,
         command_share=commanded.share,
         true_share=true.share,
-        command_acceleration=acceleration_share(times, poses, bends, period_s) if commands_judged else 0.0,
+        command_acceleration=(
+            acceleration_share(times, poses, bends, period_s, rig.wire.stride_s) if commands_judged else 0.0
+        ),
         true_acceleration=acceleration_share(
             motion.times, motion.positions[:, judged], bends[judged], rig.arm.step_s
         ),

@@ -7,6 +7,7 @@ from collections import deque
 
 import numpy as np
 
+from mivla_bringup.faults.measure import RESAMPLED_STRIDE_S, STRIDE_S
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.robots.emulator import emulated_name
 from mivla_drivers.robots.registry import campaign_module
@@ -31,9 +32,9 @@ class Wire:
         ]
 
         rates = [getattr(listener, "rate_hz", contract.control_rate_hz) for listener in self._listeners]
-        self.is_resampled = any(
-            rate != contract.control_rate_hz for rate in rates
-        )  # by an SDK that goes on by itself
+        # By an SDK that goes on by itself.
+        self.is_resampled = any(rate != contract.control_rate_hz for rate in rates)
+        self.stride_s = RESAMPLED_STRIDE_S if self.is_resampled else STRIDE_S
         self.period_s = 1.0 / min(rates)  # from one commanded pose of a part to the next, as it should be
 
     def start(self) -> None:

@@ -7,6 +7,7 @@ To make Python objects of a message holds up every thread of a process, its cont
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,8 @@ HEADER = 8 + 8 + LONGEST_NAME  # bytes of a std_msgs/Header
 MOST_JOINTS = 400  # of a joint state: four times as many as a contract can have
 PIXEL = 4  # bytes of a pixel, padding included
 PAUSE_S = 1.0  # for which a topic is not listened to after a message that was too large
+BURST_S = 0.1  # messages of so long may come at once, as after a pause of this process
+FLOOD_TOLD_S = 1.0  # from one word on a flood to the next
 Receive = Callable[[Any, MessageInfo], None]
 
 SENTENCE_BYTES = ENCAPSULATION + 8 + 4 * LONGEST_SENTENCE  # a character has at most 4 bytes in UTF-8
@@ -84,8 +87,23 @@ def require_image(data: bytes, camera: CameraConfig) -> None:
         raise DataError(f"camera {camera.name}: expected an image of {expected} pixels, got {width}x{height}")
 
 
+class RateBound:
+    """Lets through at most so many messages per second, on average over `BURST_S`."""
+
+    def __init__(self, most_hz: float) -> None:
+        self._period = 1.0 / most_hz
+        self._due = float("-inf")
+
+    def accept(self, now: float) -> bool:
+        """Whether a message that came at `now` [s, steady clock] is one to read."""
+        if self._due > now + BURST_S:
+            return False
+        self._due = max(self._due, now) + self._period
+        return True
+
+
 class BoundedSubscription:
-    """Hands over each message that is not too large, and what the middleware tells of it.
+    """Hands over each message that is not too large and not one of a flood, and what the middleware tells of it.
 
     After one that is, the topic is not listened to for `PAUSE_S`: to take the bytes out of DDS holds up this process
     too, 0.1 s for 40 MB.
@@ -101,6 +119,7 @@ class BoundedSubscription:
         longest: int,
         refuse: Callable[[MivlaError], None],
         require: Callable[[bytes], None] = lambda data: None,
+        most_hz: float | None = None,
     ) -> None:
         """Listen on `topic`.
 
@@ -111,10 +130,13 @@ class BoundedSubscription:
             longest: bytes that a serialised message may have.
             refuse: told why a message was not handed over.
             require: raises a MivlaError for bytes that are not to be read.
+            most_hz: messages per second of which anything is read; None reads all.
         """
         self._node, self._kind, self._topic, self._qos = node, kind, topic, qos
         self._receive, self._refuse, self._require = receive, refuse, require
         self._longest = longest
+        self._most_hz, self._rate = most_hz, None if most_hz is None else RateBound(most_hz)
+        self._flood_told = float("-inf")
         self._pause: Timer | None = None
         self._subscription: Subscription | None = None
         self._listen()
@@ -145,6 +167,9 @@ class BoundedSubscription:
                 )
             )
             return
+        if self._rate is not None and not self._rate.accept(time.monotonic()):
+            self._refuse_flood()
+            return
         try:
             self._require(data)
             message = deserialize_message(data, self._kind)
@@ -154,6 +179,17 @@ class BoundedSubscription:
             self._refuse(DataError(f"{self._topic}: expected a {self._kind.__name__}, got {error!r}"))
         else:
             self._receive(message, info)
+
+    def _refuse_flood(self) -> None:
+        now = time.monotonic()
+        if now - self._flood_told < FLOOD_TOLD_S:
+            return
+        self._flood_told = now
+        self._refuse(
+            DataError(
+                f"{self._topic}: expected at most {self._most_hz:g} messages per second, the rest is not read"
+            )
+        )
 
 
 def publisher_of(info: MessageInfo) -> bytes:

@@ -55,6 +55,7 @@ class ChunkListener:
             trajectory_bytes(contract),
             lambda error: self._refuse(f"{source} {error}"),
             partial(require_trajectory, contract=contract),
+            most_hz=contract.control_rate_hz,  # no step of the driver can follow more than one
         )
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from mivla_drivers.transport.can_hub import socket_path
 
 LONGEST_LINE = 65536  # bytes
 IDLE_S = 5.0  # how long a caller may take to send its request
+RETRY_S = 0.05  # after a call could not be taken
 KNOCK_S = 1.0  # how long connecting to a node that is there may take
 PING = "ping"  # answered by every endpoint: the node is there
 
@@ -188,6 +189,7 @@ class OperatorEndpoint:
         self._claim = _claimed(path)
         path.unlink(missing_ok=True)  # left behind by a killed process
         self._callers: set[socket.socket] = set()
+        self._closed = threading.Event()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(path))
         self._socket.listen()
@@ -196,6 +198,7 @@ class OperatorEndpoint:
 
     def close(self) -> None:
         """Stop listening; calls under way are answered."""
+        self._closed.set()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._socket.close()
@@ -211,10 +214,15 @@ class OperatorEndpoint:
             try:
                 connection, _ = self._socket.accept()
             except OSError:
-                return
-            threading.Thread(
-                target=self._serve, args=(connection,), name="operator call", daemon=True
-            ).start()
+                if self._closed.wait(RETRY_S):
+                    return
+                continue  # no file descriptor is left, say: a stop must get through once there is one
+            try:
+                threading.Thread(
+                    target=self._serve, args=(connection,), name="operator call", daemon=True
+                ).start()
+            except RuntimeError:  # the system gives no more threads
+                connection.close()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):  # a caller that hangs up has had its call done all the same

@@ -31,6 +31,10 @@ class BrakingPath:
         """Periods until every joint stands still."""
         return int(np.ceil(float((np.abs(velocity) / self.change).max()) - ALMOST_WHOLE))
 
+    def whole_periods(self, velocity: np.ndarray) -> np.ndarray:
+        """Whole periods of braking that each of the speeds (n,) has; the next one brings the joint to rest."""
+        return np.floor(np.abs(velocity) / self.change + ALMOST_WHOLE)
+
     def stop(self, velocity: np.ndarray) -> np.ndarray:
         """Displacement (n,) until every joint stands still, or a little more."""
         speed = np.abs(velocity)
@@ -39,7 +43,7 @@ class BrakingPath:
     def moved(self, velocity: np.ndarray, periods: np.ndarray) -> np.ndarray:
         """Displacement (K, n) after one period at `velocity` (n,) and `periods` (K,) of braking; -1 is now."""
         speed = np.abs(velocity)
-        braked = np.minimum(periods[:, None], np.floor(speed / self.change + ALMOST_WHOLE))
+        braked = np.minimum(periods[:, None], self.whole_periods(velocity))
         distance = (braked + 1) * speed - self.change * braked * (braked + 1) / 2
         return np.copysign(self.period_s * distance, velocity)
 

@@ -23,6 +23,7 @@ from mivla_drivers.robots import DEFAULT_ROBOT
 EPISODE = 400  # steps from one start to the next
 EXACT_EVERY = 40  # steps
 SPEED_SHARES = (0.3, 1.0)
+REDUCED_SHARE = 0.2
 OUTSIDE = 50.0
 PROGRESS = 20_000  # steps
 ALLOWED_M = 1.5e-3  # between two of the poses that are looked at, and PyBullet's own margin around cylinders
@@ -93,8 +94,10 @@ class _Noted(WorkspaceLimiter):
 class Fuzz:
     """Drives one robot's gate with targets of every kind. A context manager."""
 
-    def __init__(self, contract: RobotContract, seed: int) -> None:
+    def __init__(self, contract: RobotContract, seed: int, reduced: float = REDUCED_SHARE) -> None:
+        """`reduced` is the share of episodes at reduced speed."""
         assert contract.workspace is not None
+        self._reduced = reduced
         self._contract, self._rng = contract, np.random.default_rng(seed)
         self._period = 1.0 / contract.control_rate_hz
         self._exact = ExactClearance(contract)
@@ -115,7 +118,7 @@ class Fuzz:
     def _episode(self) -> None:
         rng, limits, worst = self._rng, self._contract.limits, self.worst
         limiter = _Noted(self._contract, self._period)
-        limiter.set_reduced(bool(rng.random() < 0.2))
+        limiter.set_reduced(bool(rng.random() < self._reduced))
         gate = SafetyGate(limits, self._period, workspace=limiter)
         start = self._start(limiter)
         gate.restart(start)

@@ -30,7 +30,8 @@ HELD_S = 0.5  # so long a bound must hold the robot back until an operator is wa
 SHOWN_S = 0.3  # so long a bound is named after it last held the robot back
 ROUNDING_M = 1e-9
 DEEPER_M = 1e-3  # than it was found, so far may a robot go that began inside a forbidden zone: it must be able to turn
-AIM_SPEED = 0.995  # of the tool's speed limit
+AIM_SPEED = 0.995  # of the tool's speed limit, now
+FORESEEN_SPEED = 0.998  # of it, on the braking path: between the moments looked at it may be a little more
 EASED = 0.8
 
 
@@ -185,7 +186,7 @@ class WorkspaceLimiter:
             if attempt == 0:
                 self._seen_pose[near], self._seen_distance[near] = position, now[:, 0]
                 least = self._note_depth(near, now[:, 0])[:, None]
-            fast = None if limit is None else self._tool.too_fast(path.frames, self._period, limit)
+            fast = self._too_fast(path, periods, limit)
             lacking = np.minimum(least + AIM_M, now) - path.values  # (k, K)
             clear = bool((path.values >= np.minimum(least, now) - ROUNDING_M).all())
             clear &= foreseen or attempt > 0 or lacking.max(initial=0.0) <= NEGLIGIBLE_M
@@ -201,6 +202,11 @@ class WorkspaceLimiter:
                 break
             allowed = slower
         return slowest
+
+    def _too_fast(self, path: Distances, periods: np.ndarray, limit: float | None) -> np.ndarray | None:
+        if limit is None:
+            return None
+        return self._tool.too_fast(path.frames, periods, self._period, FORESEEN_SPEED * limit)
 
     def _note_depth(self, near: np.ndarray, distances: np.ndarray) -> np.ndarray:
         """Distances that must be left from the bounds at `near` (k,), now at `distances` (k,) [m]; (k,).
@@ -244,7 +250,9 @@ class WorkspaceLimiter:
     def _sampled_periods(self, velocity: np.ndarray, limit: float | None) -> np.ndarray:
         """Which moments of the braking path from `velocity` are looked at, as `BrakingPath.moved` takes them.
 
-        The first is now. Where the tool's speed is limited they come in pairs, a period apart.
+        They ascend, and the first is now. Where the tool's speed is limited they come in pairs, a period apart, and
+        each joint that comes to rest adds its last two periods: joints may cancel each other's motion of the tool, so
+        it is faster once one of them has stopped. In between all slow down evenly: it is fastest at one of the ends.
         """
         most = float(np.abs(self._braking.stop(velocity)).max())
         count = min(MOST_SAMPLES, 1 + math.ceil(most / SAMPLE_SPACING))
@@ -252,7 +260,10 @@ class WorkspaceLimiter:
         periods[0] = -1.0
         periods[1:] = np.arange(count) * (self._braking.periods(velocity) / max(1, count - 1))
         periods = np.rint(periods)
-        return periods if limit is None else np.stack([periods, periods + 1], axis=1).ravel()
+        if limit is None:
+            return periods
+        bends = self._braking.whole_periods(velocity)[self._tool.joints]
+        return np.unique(np.concatenate([periods, periods + 1, bends - 1, bends, bends + 1]))
 
     def _slow_approach(
         self,

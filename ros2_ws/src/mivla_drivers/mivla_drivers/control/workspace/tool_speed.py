@@ -9,13 +9,18 @@ from mivla_drivers.control.workspace.tree import LinkTree
 
 
 class ToolSpeed:
-    """Slows the joints of an arm, all alike, so that its end effector keeps a speed."""
+    """Slows the joints of an arm, all alike, so that its end effector keeps a speed.
+
+    Attributes:
+        joints: which joints of the contract move an end effector, (n,) bool.
+    """
 
     def __init__(self, contract: RobotContract, tree: LinkTree) -> None:
         self._tree = tree
         places = [tree.place(arm.end_effector_link) for arm in contract.arms]
         self._tips = [(body, frame[:, 3]) for body, frame in places]
         self._moves = [tree.moves[body] for body, _ in self._tips]
+        self.joints = np.any(self._moves, axis=0)
         self._levers = np.array(
             [tree.lever(body, float(np.linalg.norm(tip[:3]))) for body, tip in self._tips]
         )
@@ -44,11 +49,21 @@ class ToolSpeed:
                 result = np.where(moves, slowest + share * (velocity - slowest), result)
         return result
 
-    def too_fast(self, frames: np.ndarray, period_s: float, limit: float) -> np.ndarray | None:
-        """Joints (n,) bool of arms whose end effector exceeds `limit` between the poses 2i and 2i + 1; None of none."""
+    def too_fast(
+        self, frames: np.ndarray, periods: np.ndarray, period_s: float, limit: float
+    ) -> np.ndarray | None:
+        """Joints (n,) bool of arms whose end effector exceeds `limit` from one period to the next; None of none.
+
+        Args:
+            frames: of the poses at `periods`.
+            periods: (K,), ascending; two that are further apart are not compared.
+            period_s: [s].
+            limit: [m/s].
+        """
         joints = None
+        consecutive = np.diff(periods) == 1
         for tips, moves in zip(self.tips(frames), self._moves, strict=True):
-            steps = tips[1::2] - tips[::2]
+            steps = np.diff(tips, axis=0)[consecutive]
             if (np.einsum("kx,kx->k", steps, steps) > (limit * period_s) ** 2).any():
                 joints = moves if joints is None else joints | moves
         return joints

@@ -301,9 +301,9 @@ class DriverNode(LifecycleNode):
         """Give the robot to a source, and there to whoever speaks next; why it was refused, or nothing."""
 
         def choose(driver: Driver) -> None:
+            driver.select_source(source)  # refused, it leaves the robot to the publisher that has it
             for listener in list(self._listeners.values()):
                 listener.reset()
-            driver.select_source(source)
 
         return self._ask(choose)
 
