@@ -235,7 +235,9 @@ def test_a_clock_that_went_back_is_named(data):
 def test_images_are_stored_as_a_video_where_the_episodes_lie(data, capsys):
     assert main(["dataset", "compress", str(data), "--codec", "h264", "--quality", "25", "--yes"]) == 0
     told = capsys.readouterr().out
-    assert all(f"{name}: " in told and "dB of the images as they came" in told for name in ("swing-0", "swing-1"))
+    assert all(
+        f"{name}: " in told and "dB of the images as they came" in told for name in ("swing-0", "swing-1")
+    )
     assert problems(data) == {"swing-0": (), "swing-1": ()}
     assert main(["dataset", "compress", str(data), "--yes"]) == 0
     assert "swing-0: is a video already" in capsys.readouterr().out
