@@ -230,3 +230,14 @@ def test_a_clock_that_went_back_is_named(data):
     description["unusable"] = ["the clock was set by -3.000 s, 1.0 s after the start"]
     (data / "swing-0" / "episode.json").write_text(json.dumps(description))
     assert "clock was set" in problems(data)["swing-0"][0]
+
+
+def test_images_are_stored_as_a_video_where_the_episodes_lie(data, capsys):
+    assert main(["dataset", "compress", str(data), "--codec", "h264", "--quality", "25", "--yes"]) == 0
+    told = capsys.readouterr().out
+    assert all(
+        f"{name}: " in told and "dB of the images as they came" in told for name in ("swing-0", "swing-1")
+    )
+    assert problems(data) == {"swing-0": (), "swing-1": ()}
+    assert main(["dataset", "compress", str(data), "--yes"]) == 0
+    assert "swing-0: is a video already" in capsys.readouterr().out

@@ -41,6 +41,8 @@ REFUSED = {
     ("simulator", "seed"): [-1, 2**63],
     ("simulator", "feedback_rate_hz"): [0.0, -200.0, math.nan, math.inf, 1e6],
     ("simulator", "camera_latency_s"): [-0.1, 0.6, math.nan],
+    ("simulator", "jpeg_quality"): [0, 101],
+    ("camera", "jpeg_quality"): [0, -1, 101],
     ("camera", "pixel_format"): ["H264", "mjpg", "MJPG "],
     ("camera", "size"): ["640", "640x", "0x0", "640x480x3", "large"],
     ("recorder", "source"): ["none", "foo", ""],

@@ -165,6 +165,22 @@ def test_a_gap_that_nobody_can_bridge_is_named(tmp_path, lost, usable):
     assert audit.verdict == ("USABLE" if usable else named)
 
 
+@pytest.mark.parametrize("topic", [FRONT, JOINTS])
+@pytest.mark.parametrize(
+    ("until", "verdict"), [(2.2, "USABLE"), (1.45, "{}: nothing came in the last 1.6 s of the episode")]
+)
+def test_what_is_unplugged_before_the_end_is_named(tmp_path, topic, until, verdict):
+    kept = [message for message in GOOD if message[1] != topic or message[0] < until]
+    assert record(tmp_path / "one", kept).verdict == verdict.format(topic)
+
+
+def test_what_comes_long_after_the_start_is_named(tmp_path):
+    late = [message for message in GOOD if message[1] != WRIST or message[0] > 1.5]
+    assert (
+        record(tmp_path / "one", late).verdict == f"{WRIST}: nothing came in the first 1.5 s of the episode"
+    )
+
+
 def moving(seconds=12.0, lag=0.0, rate=30.0, noise=0.05, seed=0):
     """Joint speeds, and how much pictures change that show them `lag` later; some noise in both."""
     draw = np.random.default_rng(seed)

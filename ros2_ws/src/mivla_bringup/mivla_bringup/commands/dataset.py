@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mivla_bringup.commands.values import folder, not_negative, positive
+from mivla_drivers.recording.video_codecs import CODECS
 
 ACTIONS: dict[str, tuple[str, str, str]] = {
     "list": ("looking", "list_episodes", "a table of episodes: rates, length, jerk, still share, outliers"),
@@ -16,6 +17,7 @@ ACTIONS: dict[str, tuple[str, str, str]] = {
     "replay": ("replaying", "replay_episode", "play an episode again, on a running robot or in a simulation"),
     "trim": ("editing", "trim_episodes", "cut off the ends in which nothing moves"),
     "merge": ("editing", "merge_episodes", "copy the episodes of several folders into a new one"),
+    "compress": ("editing", "compress_episodes", "store the images as a video, where the episodes lie"),
     "delete": ("editing", "delete_episodes", "remove episodes for good, after a question"),
     "export": ("exchanging", "export_episodes", "write a LeRobotDataset v3.0, or HDF5 files as RoboTwin's"),
     "import": ("exchanging", "import_episodes", "take in a LeRobotDataset v2.1 or v3.0 that others recorded"),
@@ -93,6 +95,18 @@ def _merge(action: argparse.ArgumentParser) -> None:
     action.add_argument("--views", nargs="+", metavar="VIEW", help="cameras that all must have (all cameras)")
 
 
+def _compress(action: argparse.ArgumentParser) -> None:
+    _of_a_folder(action)
+    action.add_argument("--codec", choices=tuple(CODECS), default="h264", help="(%(default)s)")
+    action.add_argument(
+        "--quality",
+        type=positive(int),
+        metavar="CRF",
+        help="a smaller number is better (20 for h264, 30 for av1)",
+    )
+    _yes(action)
+
+
 def _delete(action: argparse.ArgumentParser) -> None:
     _of_a_folder(action)
     _yes(action)
@@ -156,6 +170,7 @@ ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "replay": _replay,
     "trim": _trim,
     "merge": _merge,
+    "compress": _compress,
     "delete": _delete,
     "export": _export,
     "import": _import,

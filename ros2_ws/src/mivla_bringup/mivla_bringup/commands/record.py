@@ -25,6 +25,7 @@ from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.recording.layout import EPISODE_FILE, require_task_name
 from mivla_drivers.recording.recovery import is_unfinished, recover_episode
+from mivla_drivers.recording.video_codecs import CODECS
 from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.ros import network
 from mivla_drivers.ros.sentence import checked_sentence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mivla_bringup.record.inputs import RequestSource
     from mivla_drivers.ros.robot_client import RobotClient
 
+AS_THEY_CAME = "jpeg"
 DEFAULTS: dict[str, Any] = {
     "robot": DEFAULT_ROBOT,
     "task": None,
@@ -44,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "sim": False,
     "seed": 0,
     "mode": None,
+    "images": AS_THEY_CAME,
 }
 READY_S = 60.0
 
@@ -82,6 +85,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=not_negative(int), metavar="S", help="first simulated scene (0)")
     add("--mode", metavar="MODE", help="of simulated scenes (the task's first)")
+    add(
+        "--images",
+        choices=(AS_THEY_CAME, *CODECS),
+        help="how images are stored: as they came, or as a video from the end of the session on (jpeg)",
+    )
     add("--namespace", metavar="NAME", help="of a running bringup (the robot's name)")
     add("--domain", type=int, metavar="N", help="ROS_DOMAIN_ID of the simulated bringup (one of its own)")
     add("--pedal", default="", metavar="KEY", help="the key that a foot pedal sends: start, end, success")
@@ -116,6 +124,8 @@ def run(args: argparse.Namespace) -> int:
         finally:
             with suppress(OSError):  # the terminal is gone, the episodes are written
                 _report(progress, args)
+        if args.images != AS_THEY_CAME:
+            _compress(args)
     return 0 if complete else NOT_COMPLETE
 
 
@@ -173,6 +183,17 @@ def _recover(out: Path) -> None:
                 print(f"  {error}")
             else:
                 print(f"  recovered, unjudged: {file.parent}: {audit.verdict}")
+
+
+def _compress(args: argparse.Namespace) -> None:
+    """Store the images of what is finished as a video, now that nothing moves; what cannot be stays as it is."""
+    from mivla_bringup.dataset.editing import compress_each
+    from mivla_drivers.dataset.compress import is_compressible
+
+    folders = sorted(file.parent for file in args.out.glob(f"*/{EPISODE_FILE}"))
+    if wanted := [folder for folder in folders if is_compressible(folder)]:
+        print(f"storing the images of {len(wanted)} episodes as {args.images} ...", flush=True)
+        compress_each(wanted, args.images)
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
+from mivla_drivers.dataset.compress import compress
 from mivla_drivers.dataset.edit import copy_episode, delete, idle_cut, merge, trim, trim_in_place
 from mivla_drivers.dataset.episodes import Skipped, episode_folders, read_each
 from mivla_drivers.dataset.summary import span
@@ -52,6 +54,39 @@ def _trim(episode: Episode, args: argparse.Namespace) -> str:
     else:
         trim(folder, args.out / folder.name, begin, end)
     return f"{folder.name}: {before:.1f} s at its begin and {after:.1f} s at its end cut off, {end - begin:.1f} s left"
+
+
+def compress_episodes(args: argparse.Namespace) -> int:
+    """Store images as a video, after a question; 1 where an episode cannot be, which is named and stays."""
+    folders = episode_folders(args.folder, args.episodes)
+    question = (
+        f"Replace the images of {len(folders)} episodes of {args.folder} by a video, which loses a little?"
+    )
+    if not confirmed(question, args):
+        return FAILED
+    failed = compress_each(folders, args.codec, args.quality)
+    return FAILED if failed else 0
+
+
+def compress_each(folders: Sequence[Path], codec: str, quality: int | None = None) -> int:
+    """Compress each episode, and tell what came of it; how many could not be."""
+    failed = 0
+    for folder in folders:
+        try:
+            done = compress(folder, codec, quality)
+        except (MivlaError, OSError) as error:
+            failed += 1
+            print(f"problem: {folder.name}: {error}", flush=True)
+            continue
+        if done is None:
+            print(f"{folder.name}: is a video already", flush=True)
+        else:
+            print(
+                f"{folder.name}: {done.before / 1e6:.1f} MB became {done.after / 1e6:.1f} MB, "
+                f"{done.decibels:.1f} dB of the images as they came",
+                flush=True,
+            )
+    return failed
 
 
 def merge_episodes(args: argparse.Namespace) -> int:

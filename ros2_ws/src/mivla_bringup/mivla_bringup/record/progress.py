@@ -13,7 +13,7 @@ from mivla_drivers.recording.judgement import SUCCESS, judgement_of
 from mivla_drivers.recording.layout import EPISODE_FILE, read_description
 
 PROGRESS = "record.json"
-FREE = ("episodes",)  # more may be recorded later
+FREE = ("episodes", "images")  # more may be recorded later, and stored in another way
 
 
 def good_episodes(out: Path) -> list[tuple[Path, dict[str, Any]]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mivla_drivers.contract import parse_contract
+from mivla_drivers.dataset.compress import VIDEO, compress
 from mivla_drivers.dataset.episodes import OneRobot, Skipped, episode_folders, read_each
 from mivla_drivers.dataset.summary import moving_span, span
 from mivla_drivers.errors import DataError
@@ -14,7 +15,6 @@ from mivla_drivers.recording.container import (
     NANOSECONDS,
     Container,
     Received,
-    read_container,
     stamp_seconds_of,
 )
 from mivla_drivers.recording.episode import Episode
@@ -26,6 +26,7 @@ from mivla_drivers.recording.layout import (
     read_description,
     write_description,
 )
+from mivla_drivers.recording.stored_video import read_messages
 from mivla_drivers.recording.writer import OPERATOR, EpisodeWriter, Outcome
 
 PART = ".part"
@@ -45,7 +46,7 @@ def trim(source: Path, target: Path, begin: float, end: float) -> None:
         OSError: the disk is full or gone.
     """
     description = read_description(source)
-    container = read_container(mcap_path(source))
+    container = read_messages(mcap_path(source))
     contract = parse_contract(container.contract_text, container.urdf, where=str(mcap_path(source)))
     topics = {
         topic.name: topic
@@ -91,6 +92,8 @@ def trim(source: Path, target: Path, begin: float, end: float) -> None:
     }
     writer.close(outcome, ended=end, dropped=lost)
     _carry_over(description, part, {"trimmed_from_s": [begin, end]})
+    if (video := description.get(VIDEO)) is not None:  # a cut of a video begins with no key frame
+        compress(part, video["codec"], video["crf"])
     part.rename(target)
     part.parent.rmdir()
 
@@ -120,7 +123,7 @@ def trim_in_place(folder: Path, begin: float, end: float) -> None:
 def _carry_over(description: dict, part: Path, more: dict) -> None:
     """What people and recorder said of the whole episode also holds for a cut of it."""
     written = read_description(part)
-    carried = {key: value for key, value in description.items() if key not in written}
+    carried = {key: value for key, value in description.items() if key not in written and key != VIDEO}
     write_description(part, {**written, **carried, **more})
 
 

@@ -18,6 +18,7 @@ GAP_PERIODS = 2.5  # one lost message leaves two periods; jitter on top of that 
 CLOCK_TOLERANCE_S = 1.0
 # Across a longer pause nobody knows what was seen, or how the robot moved.
 IMAGE_GAP_PERIODS, IMAGE_GAP_S, JOINTS_GAP_S = 3.2, 0.15, 0.5
+END_GAP_S = 1.0  # a busy machine hands over the last messages a little later than the episode ends
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,12 @@ def audit_topic(
     problems = _problems(audit, topic, allowed, skew, ended - started)
     if topic.rate_hz and (late := alignment_problem(lag, topic.rate_hz)):
         problems.append(late)
-    unusable = (*_clock_problems(topic, stamps, arrivals), *_gap_problems(topic, audit), *pictures)
+    unusable = (
+        *_clock_problems(topic, stamps, arrivals),
+        *_gap_problems(topic, audit),
+        *_end_problems(topic, arrivals, started, ended),
+        *pictures,
+    )
     return replace(audit, problems=(*problems, *unusable), unusable=unusable)
 
 
@@ -204,6 +210,19 @@ def _gap_problems(topic: Topic, audit: TopicAudit) -> list[str]:
     if audit.longest_gap_s <= most + 1e-6:
         return []
     return [f"{audit.longest_gap_s:.2f} s without a message, {most:.2f} s can be bridged"]
+
+
+def _end_problems(topic: Topic, arrivals: Sequence[float], started: float, ended: float) -> list[str]:
+    """Where a camera or the joints were not there for a part of the episode, such as one that was unplugged."""
+    if not len(arrivals) or not np.isfinite(most := largest_gap_s(topic.kind, topic.rate_hz)):
+        return []
+    most = max(most, END_GAP_S)
+    silences = {"first": min(arrivals) - started, "last": ended - max(arrivals)}
+    return [
+        f"nothing came in the {which} {silence:.1f} s of the episode"
+        for which, silence in silences.items()
+        if silence > most
+    ]
 
 
 def _clock_problems(topic: Topic, stamps: Sequence[float], arrivals: Sequence[float]) -> list[str]:

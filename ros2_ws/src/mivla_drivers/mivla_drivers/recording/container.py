@@ -18,7 +18,7 @@ from mcap.exceptions import McapError
 from mcap.records import Attachment, Channel, Chunk, Footer, McapRecord, Message, Metadata, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
 from mcap.writer import CompressionType, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from mivla_drivers.errors import DataError
@@ -30,17 +30,24 @@ from mivla_drivers.recording.offered_qos import offered_qos, offered_qos_numbers
 NANOSECONDS = 1_000_000_000
 CLOCK, CLOCK_KEYS = "clock", ("steady_ns", "system_ns")  # metadata records that hold a reading of both clocks
 ROSBAG2_VERSION = 9
+VIDEO_TYPE = "foxglove_msgs/msg/CompressedVideo"  # one image of a video, as Foxglove plays it
+VIDEO_DEFINITION = "builtin_interfaces/Time timestamp\nstring frame_id\nuint8[] data\nstring format\n"
 # What mcap raises on bytes that are not what it expects.
 BROKEN = (McapError, ValueError, KeyError, struct.error, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True)
 class Received:
-    """One message as it was on the wire: CDR bytes, and when they arrived [ns, system time]."""
+    """One message as it was on the wire: CDR bytes, and when they arrived [ns, system time].
+
+    Attributes:
+        sequence: number of an image in its video; 0 for all else.
+    """
 
     topic: str
     data: bytes
     arrival_ns: int
+    sequence: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,12 +67,14 @@ class Container:
 
 @lru_cache(maxsize=1)
 def typestore() -> Typestore:
-    """Definitions of ROS 2's messages, without ROS."""
-    return get_typestore(Stores.ROS2_KILTED)
+    """Definitions of ROS 2's messages, without ROS, and of Foxglove's video."""
+    store = get_typestore(Stores.ROS2_KILTED)
+    store.register(get_types_from_msg(VIDEO_DEFINITION, VIDEO_TYPE))
+    return store
 
 
 def stamp_seconds_of(data: bytes) -> float:
-    """Header stamp of a serialised message whose first field is a header [s].
+    """Header stamp of a serialised message whose first field is a header, or a stamp [s].
 
     Raises:
         DataError: too short for one.
@@ -101,7 +110,8 @@ class ContainerWriter:
     def write(self, message: Received) -> None:
         """Append one message."""
         channel = self._channels[message.topic]
-        self._writer.add_message(channel, message.arrival_ns, message.data, message.arrival_ns)
+        at = message.arrival_ns
+        self._writer.add_message(channel, at, message.data, at, message.sequence)
 
     def write_clock(self, now: ClockReading) -> None:
         """Append a reading of both clocks."""
@@ -160,7 +170,7 @@ def salvaged_items(path: Path) -> Iterator[Received | ClockReading]:
         names: dict[int, str] = {}
         for record in _readable_records(file, path.stat().st_size):
             if isinstance(record, Message):
-                yield Received(names[record.channel_id], record.data, record.log_time)
+                yield _received(record, names)
             elif isinstance(record, Channel):
                 names[record.id] = record.topic
             elif isinstance(record, Metadata) and (reading := _clock_reading(record)) is not None:
@@ -181,6 +191,23 @@ def salvaged_texts(path: Path) -> tuple[str, str]:
             if len(texts) == 2:
                 break
     return _required_texts(texts, path)
+
+
+def salvaged_types(path: Path) -> dict[str, str]:
+    """The message type of each topic in such a file.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    types: dict[str, str] = {}
+    schemas: dict[int, str] = {}
+    with _opened(path) as file:
+        for record in _readable_records(file, path.stat().st_size):
+            if isinstance(record, Schema):
+                schemas[record.id] = record.name
+            elif isinstance(record, Channel) and record.schema_id in schemas:
+                types[record.topic] = schemas[record.schema_id]
+    return types
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -220,7 +247,7 @@ def _collect(records: Iterator[McapRecord], path: Path) -> Container:
     clock: list[ClockReading] = []
     for record in records:
         if isinstance(record, Message):
-            messages.append(Received(names[record.channel_id], record.data, record.log_time))
+            messages.append(_received(record, names))
         elif isinstance(record, Schema):
             schemas[record.id] = record
         elif isinstance(record, Channel):
@@ -233,6 +260,10 @@ def _collect(records: Iterator[McapRecord], path: Path) -> Container:
             clock.append(reading)
     contract_text, urdf = _required_texts(texts, path)
     return Container(contract_text, urdf, messages, clock, types)
+
+
+def _received(record: Message, names: dict[int, str]) -> Received:
+    return Received(names[record.channel_id], record.data, record.log_time, record.sequence)
 
 
 def _clock_reading(record: Metadata) -> ClockReading | None:

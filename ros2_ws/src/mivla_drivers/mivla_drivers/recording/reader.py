@@ -20,7 +20,6 @@ from mivla_drivers.recording.container import (
     NANOSECONDS,
     Container,
     Received,
-    read_container,
     stamp_seconds_of,
 )
 from mivla_drivers.recording.control_track import ControlTrack, control_track
@@ -35,6 +34,7 @@ from mivla_drivers.recording.layout import (
 )
 from mivla_drivers.recording.message_types import require_types
 from mivla_drivers.recording.messages import MESSAGES
+from mivla_drivers.recording.stored_video import read_messages
 from mivla_drivers.ros.conversions import action_chunk, compressed_image_array, joint_vector, stamp_seconds
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def read_episode(folder: str | Path) -> Episode:
             f"Repair it: mivla recover {folder}"
         )
     path = mcap_path(folder)
-    container = read_container(path)
+    container = read_messages(path)
     _require_one_clock(container, path)
     contract = parse_contract(container.contract_text, container.urdf, where=str(path))
     topics = episode_topics(contract, description["namespace"], description["source"])

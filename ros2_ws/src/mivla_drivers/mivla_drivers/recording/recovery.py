@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from mivla_drivers.contract import parse_contract
@@ -16,6 +17,7 @@ from mivla_drivers.recording.container import (
     Received,
     salvaged_items,
     salvaged_texts,
+    salvaged_types,
 )
 from mivla_drivers.recording.layout import (
     EPISODE_FILE,
@@ -24,6 +26,7 @@ from mivla_drivers.recording.layout import (
     read_description,
     write_description,
 )
+from mivla_drivers.recording.stored_video import VIDEO, ImageRestorer
 from mivla_drivers.recording.writer import OPERATOR, EpisodeWriter, Outcome
 
 KILLED = "the recorder was killed"
@@ -98,11 +101,14 @@ def _replace(folder: Path, repaired: Path, description: dict, first: float, last
         namespace=description["namespace"],
     )
     known = {topic.name for topic in writer.topics}
+    restorer = ImageRestorer(salvaged_types(path))
     for item in salvaged_items(path):
         if isinstance(item, ClockReading):
             writer.note_clock(item)
         elif item.topic in known:
-            writer.write(item.topic, item.data, item.arrival_ns)
+            with suppress(DataError):  # an image whose bytes are damaged is as lost as one whose chunk is
+                if (message := restorer.restore(item)) is not None:
+                    writer.write(message.topic, message.data, message.arrival_ns)
     outcome = Outcome(
         description["instruction"],
         description.get("success"),
@@ -112,7 +118,8 @@ def _replace(folder: Path, repaired: Path, description: dict, first: float, last
         description.get("ended_by", OPERATOR) if description.get("complete") else KILLED,
     )
     audit = writer.close(outcome, ended=last)
-    write_description(repaired, {**description, **read_description(repaired), "recovered": True})
+    kept = {key: value for key, value in description.items() if key != VIDEO}  # repaired images are JPEG
+    write_description(repaired, {**kept, **read_description(repaired), "recovered": True})
     mcap_path(repaired).replace(path)
     for name in (METADATA_FILE, EPISODE_FILE):
         (repaired / name).replace(folder / name)

@@ -10,14 +10,34 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mivla_drivers.contract import CameraConfig
-from mivla_drivers.ros.conversions import compressed_image_message, image_message, time_message
+from mivla_drivers.ros.conversions import (
+    JPEG_QUALITY,
+    compressed_image_message,
+    image_message,
+    time_message,
+)
+from mivla_drivers.ros.parameters import ParameterSpec
+
+JPEG_QUALITY_PARAMETER = ParameterSpec(
+    JPEG_QUALITY, "of the compressed images, which the recorder keeps", minimum=1, maximum=100
+)
 
 
 class CameraPublisher:
     """`<topic>/image_raw`, `<topic>/image_raw/compressed` while somebody listens, and `<topic>/camera_info`."""
 
-    def __init__(self, node: Node, camera: CameraConfig, info: CameraInfo | None = None) -> None:
-        """`info` is the camera's calibration, see `pinhole`; without it, the camera is not calibrated."""
+    def __init__(
+        self,
+        node: Node,
+        camera: CameraConfig,
+        info: CameraInfo | None = None,
+        jpeg_quality: int = JPEG_QUALITY,
+    ) -> None:
+        """`info` is the camera's calibration, see `pinhole`; without it, the camera is not calibrated.
+
+        `jpeg_quality`: from 1 to 100.
+        """
+        self._jpeg_quality = jpeg_quality
         self._info_message = info or uncalibrated(camera)
         self._frame_id = f"{camera.name}_optical"
         self._raw = node.create_publisher(Image, f"{camera.topic}/image_raw", qos_profile_sensor_data)
@@ -30,7 +50,7 @@ class CameraPublisher:
         """Publish an image (H, W, 3) uint8 that was taken at `stamp` [s, system time]."""
         self._raw.publish(image_message(rgb, stamp, self._frame_id))
         if self._compressed.get_subscription_count():
-            self._compressed.publish(compressed_image_message(rgb, stamp, self._frame_id))
+            self._compressed.publish(compressed_image_message(rgb, stamp, self._frame_id, self._jpeg_quality))
         self._info_message.header.stamp = time_message(stamp)
         self._info_message.header.frame_id = self._frame_id
         self._info.publish(self._info_message)

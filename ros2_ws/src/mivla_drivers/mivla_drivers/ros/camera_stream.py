@@ -14,6 +14,7 @@ from mivla_drivers.cameras.device import Opener
 from mivla_drivers.contract import CameraConfig
 from mivla_drivers.control.driver_report import Diagnostics
 from mivla_drivers.ros.camera_publisher import CameraPublisher
+from mivla_drivers.ros.conversions import JPEG_QUALITY
 
 WAIT_S = 0.5
 
@@ -21,8 +22,15 @@ WAIT_S = 0.5
 class CameraStream:
     """Grabs and publishes in two threads, and tells whether both of them get anywhere."""
 
-    def __init__(self, node: Node, camera: CameraConfig, device: str, opener: Opener) -> None:
-        """Not started yet.
+    def __init__(
+        self,
+        node: Node,
+        camera: CameraConfig,
+        device: str,
+        opener: Opener,
+        jpeg_quality: int = JPEG_QUALITY,
+    ) -> None:
+        """Not started yet; `jpeg_quality` of the compressed images, from 1 to 100.
 
         Raises:
             ContractError: the device's name cannot be trusted.
@@ -30,7 +38,7 @@ class CameraStream:
         self.camera = camera
         self._log = node.get_logger()
         self._reader = CameraReader(camera, device, self._log, opener)
-        self._publisher = CameraPublisher(node, camera)
+        self._publisher = CameraPublisher(node, camera, jpeg_quality=jpeg_quality)
         self._published = -math.inf  # steady clock
         self._failure = ""
         self._end = threading.Event()

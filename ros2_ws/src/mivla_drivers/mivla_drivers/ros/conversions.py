@@ -139,11 +139,13 @@ def image_array(message: Image, camera: CameraConfig) -> np.ndarray:
     return np.ascontiguousarray(pixels[:, :, ::-1] if message.encoding == "bgr8" else pixels)
 
 
-def compressed_image_message(rgb: np.ndarray, stamp: float, frame_id: str) -> CompressedImage:
-    """An image (H, W, 3) uint8 RGB, seen at `stamp` [s, system time], as JPEG."""
+def compressed_image_message(
+    rgb: np.ndarray, stamp: float, frame_id: str, quality: int = JPEG_QUALITY
+) -> CompressedImage:
+    """An image (H, W, 3) uint8 RGB, seen at `stamp` [s, system time], as JPEG of a quality from 1 to 100."""
     message = CompressedImage(format="rgb8; jpeg compressed bgr8")
     message.header.stamp, message.header.frame_id = time_message(stamp), frame_id
-    _, jpeg = cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    _, jpeg = cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     message.data = array("B", jpeg.tobytes())
     return message
 

@@ -3,7 +3,7 @@
 Parameters: `robot`; `camera`, one of the contract's, with its `device`; or `camera` empty for all of them,
 with `<camera>.device` each. A device is a path in /dev/v4l/by-id, a video file or an image sequence.
 `pixel_format` (MJPG or YUYV) and `size` (of the sensor's mode, such as 640x480), or `<camera>.pixel_format` and
-`<camera>.size`, are refused where the device does not grant them.
+`<camera>.size`, are refused where the device does not grant them. `jpeg_quality` of the compressed images.
 Out: `<camera>/image_raw`, `<camera>/image_raw/compressed`, `<camera>/camera_info`, `/diagnostics`.
 """
 
@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
@@ -22,6 +23,7 @@ from mivla_drivers.cameras import PIXEL_FORMATS, CaptureRequest, open_capture, p
 from mivla_drivers.contract import CameraConfig, RobotContract, load_contract
 from mivla_drivers.errors import ContractError
 from mivla_drivers.robots import DEFAULT_ROBOT
+from mivla_drivers.ros.camera_publisher import JPEG_QUALITY_PARAMETER
 from mivla_drivers.ros.camera_stream import CameraStream
 from mivla_drivers.ros.conversions import diagnostic_message
 from mivla_drivers.ros.parameters import ParameterSpec, declare
@@ -36,6 +38,7 @@ PARAMETERS = {
     "size": ParameterSpec(
         "", "of the sensor's mode, such as 640x480; empty takes what fits", check=parse_size
     ),
+    "jpeg_quality": JPEG_QUALITY_PARAMETER,
 }
 
 
@@ -69,14 +72,16 @@ class CameraNode(Node):
         declare(self, specs)
         device, pixel_format, size = (self._value(key) for key in specs)
         request = CaptureRequest(pixel_format, parse_size(size))
-        return CameraStream(self, camera, device, partial(open_capture, request=request))
+        return CameraStream(
+            self, camera, device, partial(open_capture, request=request), self._value("jpeg_quality")
+        )
 
     def close(self) -> None:
         """Leave the devices."""
         for stream in self._streams:
             stream.close()
 
-    def _value(self, name: str) -> str:
+    def _value(self, name: str) -> Any:
         return self.get_parameter(name).value
 
     def _publish_diagnostics(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,8 @@ class RecorderNode(Node):
         )
         self._session, self._cut_off = RecordingSession(writer), ""
         self.set_parameters([Parameter("judgement", value=UNJUDGED)])
-        write_layout(self._folder(), self._contract, self._topics, self.get_namespace())
+        with suppress(OSError):  # a convenience; the episode has begun
+            write_layout(self._folder(), self._contract, self._topics, self.get_namespace())
         self._read_clocks()
         for message in self._latched.values():
             self._session.offer(*message, time.time_ns())

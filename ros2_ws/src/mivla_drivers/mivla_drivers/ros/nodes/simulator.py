@@ -22,7 +22,7 @@ from mivla_drivers.control.control_loop import ControlLoop
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.robots.registry import make_emulator
-from mivla_drivers.ros.camera_publisher import CameraPublisher, pinhole
+from mivla_drivers.ros.camera_publisher import JPEG_QUALITY_PARAMETER, CameraPublisher, pinhole
 from mivla_drivers.ros.conversions import diagnostic_message
 from mivla_drivers.ros.parameters import ParameterSpec, check, declare
 from mivla_drivers.ros.spin import spin
@@ -42,6 +42,7 @@ PARAMETERS = {
     "feedback_rate_hz": ParameterSpec(
         200.0, "how often the arm sends its joints [Hz]", above=0.0, maximum=1000.0
     ),
+    "jpeg_quality": JPEG_QUALITY_PARAMETER,
     "camera_latency_s": ParameterSpec(
         0.0,
         "how late images come, stamped when they come, as most cameras' are [s]",
@@ -91,7 +92,12 @@ class SimulatorNode(Node):
 
     def _publish_to(self, contract: RobotContract) -> None:
         self._cameras = {
-            camera.name: CameraPublisher(self, camera, pinhole(camera, mount_of(camera).field_of_view_deg))
+            camera.name: CameraPublisher(
+                self,
+                camera,
+                pinhole(camera, mount_of(camera).field_of_view_deg),
+                self._value("jpeg_quality"),
+            )
             for camera in contract.cameras
         }
         self._progress = self.create_publisher(DiagnosticStatus, "simulator/progress", 10)
