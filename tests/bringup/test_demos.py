@@ -40,7 +40,8 @@ def listed(folder):
 def test_every_attempt_is_written_at_once(out):
     found = json.loads((out / "demos.json").read_text())
     assert (found["kept"], found["complete"], found["seed"]) == (1, False, 7)
-    assert found["attempts"][0] == {"seed": 7, "mode": "easy", "success": True, "folder": "episode-1"}
+    first = {"seed": 7, "mode": "easy", "success": True, "folder": "episode-1", "overload": []}
+    assert found["attempts"][0] == first
 
 
 def test_a_folder_with_episodes_is_refused_and_stays_as_it_was(out, capsys):

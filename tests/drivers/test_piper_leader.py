@@ -76,6 +76,19 @@ def test_it_is_silent_while_it_is_not_moved(swinging):
     assert leader.problem(time.monotonic()) == ""
 
 
+def test_one_whose_cable_is_out_is_told_from_one_that_rests_and_is_back_once_it_is_plugged_in(swinging):
+    emulated, leader = swinging
+    emulated.hand_.swings = False
+    wait(lambda: not fresh(leader, 0.4))
+    resting = [leader.problem(time.monotonic()) for _ in range(100) if time.sleep(0.01) is None]
+    assert set(resting) == {""}
+    emulated.faults = LinkFaults(silent=True)
+    wait(lambda: "nobody is on the leader's bus" in leader.problem(time.monotonic()))
+    emulated.faults = LinkFaults()
+    wait(lambda: leader.problem(time.monotonic()) == "")
+    assert not fresh(leader, 0.4)  # it never said a word
+
+
 def test_a_follower_on_the_leaders_bus_is_noticed(swinging):
     emulated, leader = swinging
     emulated.faults = LinkFaults(feedback=True)

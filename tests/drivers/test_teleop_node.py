@@ -93,10 +93,12 @@ class Table(Operator):
 @pytest.fixture(scope="module")
 def table(graph, tmp_path_factory):  # noqa: F811
     table = Table(tmp_path_factory.mktemp("teleop"))
-    table.start_teleop()
-    table.drive()
-    yield table
-    table.close()
+    try:  # a start that fails leaves no process behind
+        table.start_teleop()
+        table.drive()
+        yield table
+    finally:
+        table.close()
 
 
 @pytest.fixture
@@ -125,6 +127,20 @@ def test_lost_and_late_frames_leave_the_arm_within_its_limits_and_it_goes_on(led
     assert (
         np.abs(np.diff(led.commands, axis=0)).max() < 0.05
     )  # 1.5 rad/s at 50 Hz, and a message that came late
+
+
+def test_a_leader_that_is_unplugged_in_mid_motion_is_told_and_the_robot_holds(led):
+    start, began = led.leader.position, time.monotonic()
+    swing = np.eye(CONTRACT.size)[JOINT1] * 0.4
+    led.hand.perform(lambda t: start + swing * np.sin(3.0 * t), began)
+    led.spin(0.6)
+    led.leader.faults = LinkFaults(silent=True)
+    led.wait(lambda: "nobody is on the leader's bus" in led.teleop.log.read_text().splitlines()[-1])
+    rest = led.position.copy()
+    led.spin(0.5)  # the hand goes on swinging
+    assert led.position == pytest.approx(rest, abs=5e-3)
+    assert led.told[-1] == "teleop"
+    assert not led.ask("resume").success
 
 
 def test_a_policy_is_taken_over_and_given_back_without_a_jump(table):

@@ -189,8 +189,11 @@ def _record(
             continue
         except MivlaError as error:  # a scene out of reach is no demonstration; the next seed is tried
             success, word = False, str(error)
-        progress.add(seed, mode, success, word.splitlines()[0] if success else "")
+        busy = session.overload
+        progress.add(seed, mode, success, word.splitlines()[0] if success else "", busy)
         print(f"{progress.kept:3d}/{args.episodes}  seed {seed} {mode}: {_short(word)}", flush=True)
+        if busy:
+            print(f"  this machine did not keep up: {'; '.join(busy)}", flush=True)
 
 
 def _print_report(progress: DemonstrationProgress, args: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class DemonstrationProgress:
     """Attempts one after the other, on disk after each.
 
     Attributes:
-        attempts: {seed, mode, success, folder}; `folder` is empty where nothing was kept.
+        attempts: {seed, mode, success, folder, overload}; `folder` is empty where nothing was kept, `overload` says
+            where the machine did not keep up.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
@@ -53,9 +54,10 @@ class DemonstrationProgress:
         self._commands = [*document.get("commands", []), *self._commands]
         self._refuse_cut_short()
 
-    def add(self, seed: int, mode: str, success: bool, folder: str) -> None:
-        """Note an attempt; `folder` is the kept episode's."""
-        self.attempts.append({"seed": seed, "mode": mode, "success": success, "folder": Path(folder).name})
+    def add(self, seed: int, mode: str, success: bool, folder: str, overload: Sequence[str] = ()) -> None:
+        """Note an attempt; `folder` is the kept episode's, `overload` as in `Timing.overload`."""
+        attempt = {"seed": seed, "mode": mode, "success": success, "folder": Path(folder).name}
+        self.attempts.append({**attempt, "overload": list(overload)})
         self.write()
 
     def write(self) -> None:

@@ -24,7 +24,8 @@ FRAME = struct.Struct("<IB3x8s")  # can_id with Linux's flag bits, length, data
 PACKET_BYTES = 65536
 PACKETS_AT_ONCE = 64  # read from one client before the others get their turn
 
-HELLO = struct.Struct("<I")  # first packet of a client: its station, 0 for one that stands alone
+HELLO = struct.Struct("<I")  # first packet of a client: its station, 0 for one that stands alone, and ECHO
+ECHO = 0x80000000  # the client hears what it sent itself, once another client got it: it was acknowledged
 BUS_ON, BUS_OFF = b"on", b"off"  # the hub's answer
 
 _LONGEST_PATH = 107  # bytes of sun_path in Linux's sockaddr_un, less the closing zero
@@ -58,6 +59,7 @@ class _Client:
 
     socket: socket.socket
     station: int | None = None
+    echo: bool = False
     dropped: int = 0
 
 
@@ -213,11 +215,13 @@ class CanHub:
         except OSError:
             self._drop(client)
             return
-        (client.station,) = HELLO.unpack(hello)
+        (word,) = HELLO.unpack(hello)
+        client.station, client.echo = word & ~ECHO, bool(word & ECHO)
         if self._off:
             _shut(client.socket)
 
     def _relay(self, sender: _Client, frames: bytes) -> None:
+        acknowledged = False
         for client in tuple(self._clients.values()):
             if (
                 client is sender
@@ -225,14 +229,20 @@ class CanHub:
                 or (client.station and client.station == sender.station)
             ):
                 continue
-            try:
-                client.socket.send(frames)
-            except BlockingIOError:
-                client.dropped += (
-                    1  # never wait for a reader: the SDK opens a second socket that it never reads
-                )
-            except OSError:
-                self._drop(client)
+            acknowledged |= self._deliver(client, frames)
+        if acknowledged and sender.echo:
+            self._deliver(sender, frames)
+
+    def _deliver(self, client: _Client, frames: bytes) -> bool:
+        """Whether the client is there; one that does not read misses them, and acknowledges as a controller does."""
+        try:
+            client.socket.send(frames)
+        except BlockingIOError:
+            client.dropped += 1  # never wait for a reader: the SDK opens a second socket that it never reads
+        except OSError:
+            self._drop(client)
+            return False
+        return True
 
     def _drop(self, client: _Client) -> None:
         if self._clients.pop(client.socket.fileno(), None) is not None:

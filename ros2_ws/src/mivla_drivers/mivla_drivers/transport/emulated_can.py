@@ -14,7 +14,7 @@ from collections import deque
 import can
 
 from mivla_drivers.errors import HardwareError
-from mivla_drivers.transport.can_hub import BUS_ON, FRAME, HELLO, PACKET_BYTES, socket_path
+from mivla_drivers.transport.can_hub import BUS_ON, ECHO, FRAME, HELLO, PACKET_BYTES, socket_path
 
 EXTENDED_FLAG, REMOTE_FLAG, ERROR_FLAG = 0x80000000, 0x40000000, 0x20000000  # flag bits of Linux's can_id
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python's socket module does not name it
@@ -71,20 +71,19 @@ class EmulatedCanBus(can.BusABC):
     ) -> None:
         """Join the bus named `channel`; bitrate and the like mean nothing here and are accepted.
 
-        With `local_loopback` off, buses of this process do not hear each other, as on SocketCAN.
+        With `local_loopback` off, buses of this process do not hear each other, as on SocketCAN. With
+        `receive_own_messages`, what was sent comes back once somebody else on the bus got it.
 
         Raises:
             HardwareError: no hub of that name runs, or it has switched the bus off. It is no can.CanError,
                 since an SDK may swallow those while opening, and then read from a bus that is not there.
         """
-        if receive_own_messages:
-            raise ValueError(f"emulated bus {channel}: expected receive_own_messages=False, got True")
         self.channel = channel
         self.channel_info = f"emulated bus {channel}"
         self._frames: deque[tuple[int, int, bytes]] = deque()
         self._stamp = 0.0
         self._closed = threading.Event()
-        self._socket = self._connect(station=0 if local_loopback else os.getpid())
+        self._socket = self._connect(0 if local_loopback else os.getpid(), receive_own_messages)
         self._reader, self._writer = select.poll(), select.poll()
         self._reader.register(self._socket, select.POLLIN)
         self._writer.register(self._socket, select.POLLOUT)
@@ -184,13 +183,13 @@ class EmulatedCanBus(can.BusABC):
             "Its hub ended or switched the bus off: start the simulator again, then open the bus again."
         )
 
-    def _connect(self, station: int) -> socket.socket:
+    def _connect(self, station: int, echo: bool) -> socket.socket:
         path = socket_path(self.channel)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.settimeout(_GREETING_PATIENCE_S)
         try:
             connection.connect(str(path))
-            connection.send(HELLO.pack(station))
+            connection.send(HELLO.pack(station | ECHO * echo))
             answer = connection.recv(PACKET_BYTES)
         except OSError as error:
             connection.close()

@@ -2,7 +2,8 @@
 
 A leader (master mode, 0xFA) sends 0x151, 0x155 to 0x157 and 0x159, no feedback, and nothing while it is not moved.
 A follower on the same bus would obey these frames itself, past the safety gate: what such an arm sends is noticed.
-Nothing is ever sent on this bus.
+A leader that is not moved sends as little as one whose cable is out: while the bus is silent, an empty frame that no
+device uses (0x7FF) is sent there, which a leader with power acknowledges. Nothing else is ever sent on this bus.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mivla_drivers.robots.piper import protocol
 from mivla_drivers.teleop.leader_file import LeaderForm
 from mivla_drivers.teleop.source import LeaderReading
 from mivla_drivers.transport import socketcan
+from mivla_drivers.transport.ack_probe import PROBE_ID, AckProbe
 from mivla_drivers.transport.bus_lock import BusLock
 from mivla_drivers.transport.can_hub import socket_path
 from mivla_drivers.transport.frame_reader import FrameReader
@@ -69,8 +71,9 @@ class PiperLeader:
         self._lock = BusLock(f"{bus}/user{os.getuid()}" if self._emulated else bus)
         self._reader: FrameReader | None = None
         self._can: can.BusABC | None = None
+        self._probe: AckProbe | None = None
         self._values: dict[int, tuple[float, ...]] = {}
-        self._off, self._ask_at = False, -math.inf
+        self._state, self._ask_at = "", -math.inf  # of the controller, where the bus is silent
 
     def open(self) -> None:
         """Enter the bus.
@@ -95,12 +98,18 @@ class PiperLeader:
             socketcan.require_up(self._channel)
         interface = "mivla_emulated" if self._emulated else "socketcan"
         try:
-            self._can = can.Bus(channel=self._channel, interface=interface, bitrate=socketcan.BITRATE)
+            self._can = can.Bus(
+                channel=self._channel,
+                interface=interface,
+                bitrate=socketcan.BITRATE,
+                receive_own_messages=True,
+            )
         except (OSError, can.CanError) as error:
             raise HardwareError(
                 f"piper leader: cannot open {self._bus}: {error}. Check the adapter, then: "
                 f"{socketcan.commands(self._channel)}"
             ) from error
+        self._probe = AckProbe(self._can)
         self._reader = FrameReader(self._can, self._take, f"leader-{self._channel}")
         self._reader.start()
 
@@ -125,8 +134,15 @@ class PiperLeader:
             why = f" ({reader.error})" if reader is not None and reader.error else ""
             return f"the leader's bus {self._bus} is gone{why}: plug its adapter in and start teleoperation again"
         arrival = dict(reader.arrival)
-        if self._is_off(now, arrival):
+        heard = max((when for frame_id, when in arrival.items() if frame_id != PROBE_ID), default=-math.inf)
+        state = self._controller(now, heard)
+        if state == "bus-off":
             return f"the leader's bus {self._bus} is off: look at its cable, then: {socketcan.commands(self._channel)}"
+        if (self._probe is not None and self._probe.is_alone(now, heard)) or state == "error-passive":
+            return (
+                f"nobody is on the leader's bus {self._bus}: it is silent, and acknowledges nothing. Look at the "
+                "leader's cable and power"
+            )
 
         def recent(ids: frozenset[int]) -> bool:
             return any(now - arrival.get(i, -math.inf) < RECENT_S for i in ids)
@@ -150,15 +166,14 @@ class PiperLeader:
             return f"the leader on {self._bus} tells its joints and no gripper (0x159): is its gripper plugged in?"
         return ""
 
-    def _is_off(self, now: float, arrival: dict[int, float]) -> bool:
-        """Whether the controller gave the bus up; it is asked where the bus is silent, which costs milliseconds."""
-        silent_s = now - max(arrival.values(), default=-math.inf)
-        if self._emulated or silent_s < RECENT_S:
-            self._off = False
+    def _controller(self, now: float, heard: float) -> str:
+        """State of a silent bus's controller, as `socketcan.state`; it is asked rarely, which costs milliseconds."""
+        if self._emulated or now - heard < RECENT_S:
+            self._state = ""
         elif now >= self._ask_at:
             self._ask_at = now + ASK_S
-            self._off = socketcan.state(self._channel) == "bus-off"
-        return self._off
+            self._state = socketcan.state(self._channel)
+        return self._state
 
     def follow(self, position: np.ndarray | None, now: float) -> bool:
         """A PiPER in leader mode takes no commands."""
@@ -177,6 +192,9 @@ class PiperLeader:
 
     def _take(self, message: can.Message, when: float) -> str:
         """Keep what a frame says; its kind of trouble where it says nothing."""
+        if message.arbitration_id == PROBE_ID and self._probe is not None:
+            self._probe.take()
+            return ""
         if len(message.data) != 8:
             return "short"
         frame_id, data = message.arbitration_id, bytes(message.data)

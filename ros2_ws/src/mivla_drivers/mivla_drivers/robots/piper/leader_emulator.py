@@ -40,7 +40,7 @@ class LinkFaults:
     Attributes:
         lost: share of frames that do not arrive.
         jitter_s: each batch of frames is late by up to this [s]; none overtakes another.
-        silent: nothing arrives: the cable is out.
+        silent: the cable is out: it is not on the bus any more.
         frozen: it goes on sending what it sent before, whatever the hand does.
         feedback: a follower's frames are on the bus as well.
         no_gripper: it sends no gripper frame.
@@ -120,13 +120,17 @@ class EmulatedPiperLeader:
 
     def step(self, now: float) -> None:
         """Send what is due at `now` [s, steady clock]."""
-        if self._connection.bus is None:
+        if self.faults.silent:
+            self._connection.close()
+            self._late.clear()
+        elif self._connection.bus is None:
             self._connection.join_again(now)
-            return
         position = np.asarray(self._hand(now), dtype=float)
         with self._lock:
             self._where = position
-        faults = self.faults
+        faults, bus = self.faults, self._connection.bus
+        if bus is None:
+            return
         frames = b"".join(self._frames(position, faults)) if self._is_moved(position, now) else b""
         if faults.frozen:
             frames = self._frozen = self._frozen or b"".join(self._frames(position, faults))
@@ -139,9 +143,7 @@ class EmulatedPiperLeader:
             self._late.append((max(due, self._late[-1][0] if self._late else due), frames))
         try:
             while self._late and self._late[0][0] <= now:
-                packet = self._late.popleft()[1]
-                if not faults.silent:
-                    self._connection.bus.send_frames(packet, timeout=0.0)
+                bus.send_frames(self._late.popleft()[1], timeout=0.0)
         except can.CanError as error:
             self._connection.lose(error, now)
 
