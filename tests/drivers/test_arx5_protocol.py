@@ -21,8 +21,10 @@ from mivla_drivers.robots.arx5.model import MODELS
 from mivla_drivers.robots.arx5.motors import MitMotors
 from mivla_drivers.robots.arx5.options import BackendOptions
 from mivla_drivers.robots.arx5.protocol import MotorKind, Reply
+from mivla_drivers.robots.arx5.resumption import Resumption
 from mivla_drivers.transport import emulated_socketcan
 
+CONTRACT = load_contract("arx5")
 KINDS = st.sampled_from(list(MotorKind))
 
 
@@ -216,3 +218,20 @@ def test_no_gains_make_the_emulated_motor_overshoot(kp: float, kd: float, target
     for _ in range(500):
         position = motors.step(position, np.zeros(1), 0.002)
         assert min(0, target) - 1e-9 <= position[0] <= max(0, target) + 1e-9
+
+
+@pytest.mark.parametrize("ahead_rad", [0.01, 0.05, 0.3])
+def test_commands_go_on_from_where_they_stood_within_half_of_the_speed_and_the_acceleration_limits(ahead_rad):
+    limits = CONTRACT.limits
+    target, stood = np.full(7, ahead_rad), np.zeros(7)
+    stood[6] = ahead_rad  # the gripper is where it should be
+    resumption = Resumption(stood, target, limits.velocity, now=5.0)
+    times = 5.0 + np.arange(0.0, 3.0, 0.005)
+    commands = np.array([resumption.command(target, now) for now in times])
+    assert np.allclose(commands[0], stood)
+    assert np.allclose(commands[-1], target)
+    assert resumption.is_over(times[-1])
+    assert np.abs(np.diff(commands, axis=0) / 0.005 / limits.velocity).max() < 0.5
+    arm = slice(0, 6)
+    bends = np.diff(commands[:, arm], n=2, axis=0) / 0.005**2
+    assert np.abs(bends / limits.acceleration[arm]).max() < 0.6

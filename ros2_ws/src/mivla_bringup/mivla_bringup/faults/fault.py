@@ -35,7 +35,7 @@ class Fault:
         named_after_s: the earliest moment at which it can be named, such as the end of a pause [s].
         abrupt: the robot itself, or what holds it, ends the motion at once: its braking is not judged.
         interrupts: the driver itself is stopped or ended; how an SDK that goes on by itself brakes is not judged.
-        gripper_springs: the true gripper comes loose by itself: its speed is not judged, that of the joints is.
+        gripper_springs: the true gripper comes loose by itself: neither its speed nor its rest is judged.
         most_rad: how far any joint may go from where it was; None where braking is all that is asked for.
         most_gap_s: how long the driver may command nothing; None where its thread waits for the machine, too.
         restarts: the driver's own process ends, so that it must be started again.

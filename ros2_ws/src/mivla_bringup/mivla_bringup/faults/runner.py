@@ -140,7 +140,7 @@ def _measured(
     bends, period_s = rig.contract.limits.acceleration, rig.wire.period_s
     named = rig.ear.first(fault.expected, began, end) if fault.expected else None
     said = _said_until(rig, began, mended)
-    hold_s = time_to_rest(until.times, until.positions, limits, began)
+    hold_s = time_to_rest(until.times, until.positions[:, judged], limits[judged], began)
     rest = mended if hold_s is None else min(began + hold_s, mended)
     return Outcome(
         fault,

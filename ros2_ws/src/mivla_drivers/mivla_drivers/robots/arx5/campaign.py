@@ -110,8 +110,8 @@ def _motors() -> list[RobotFault]:
         _of("joint-held", "somebody holds joint3", Fault.BLOCKED, HOLD, "stood at", 1.3, abrupt=True),
         _of(
             "over-current", "the gripper reports more torque than the SDK allows: its emergency state",
-            Fault.OVER_CURRENT, HOLD, SILENT + SDK + GIVES_UP, 0.8, motor=7, **gives_up,
-            note="the arm rests; an SDK that starts pushes the gripper with the torque that it reports, until it is up",
+            Fault.OVER_CURRENT, HOLD, SILENT + SDK + GIVES_UP, 0.8, motor=7, gripper_springs=True, **gives_up,
+            note="joints rest; an SDK that starts pushes the gripper with the torque that it reports, until it is up",
         ),
         _of(
             "gripper-reading", "the gripper reads far outside its range: the SDK's emergency state",

@@ -5,7 +5,8 @@ each (7,); last whether gains are on. A command has 8: when it was given [s, ste
 gripper's opening [m].
 
 A command is reached `preview_s` after it was given, along a straight line from wherever the one before has led, so that
-500 frames a second are as smooth as the driver's 200 commands whatever the delays between the two processes.
+500 frames a second are as smooth as the driver's 200 commands whatever the delays between the two processes. Where this
+process was held up, commands are led on from where they stood.
 
 Known about arx5-interface 0.1.5 and minded here: `JointState.pos()` of a temporary is dangling memory, so the object
 is kept and its arrays copied; `set_gain` throws where the command is far from the joints, so the command is set to
@@ -27,6 +28,7 @@ from mivla_drivers.errors import HardwareError
 from mivla_drivers.robots.arx5.model import JOINTS
 from mivla_drivers.robots.arx5.options import BackendOptions
 from mivla_drivers.robots.arx5.probe import probe, require
+from mivla_drivers.robots.arx5.resumption import Resumption
 from mivla_drivers.transport.sdk_process import WorkerLink, run_worker
 from mivla_drivers.transport.socketcan import BITRATE
 
@@ -34,6 +36,7 @@ STATE_SIZE, COMMAND_SIZE = 23, 8
 PERIOD_S = 0.002  # the SDK's own
 SOONEST_S = 0.004  # a command that comes late is reached in two periods, within the speed limits
 OLD_S = 0.05
+HELD_UP_S = 0.05
 FAR_OFF_RAD = 0.3
 
 
@@ -72,11 +75,16 @@ class Worker:
         self._controller = sdk.Arx5JointController(robot, control, configuration["interface"])
         self._controller.set_log_level(sdk.LogLevel.WARNING)
         self._has_gains = False
+        self._speed_limits = np.array(configuration["speed_limits"])
+        self._resumption: Resumption | None = None
         self._let_go()
 
     def run(self) -> None:
         """Exchange states and commands at the SDK's rate until asked to close."""
+        held_up, looped_at = False, time.monotonic()
         while True:
+            held_up |= time.monotonic() - looped_at > HELD_UP_S
+            looped_at = time.monotonic()
             self._tell()
             for request in self._link.new_requests():
                 if request["action"] == "close":
@@ -84,16 +92,35 @@ class Worker:
                     return
                 if request["action"] == "enable":
                     self._enable(np.array(request["hold"]))
+                    held_up, looped_at = False, time.monotonic()
                 elif request["action"] == "disable":
                     self._let_go()
             command = self._link.new_command()
             if command is not None and self._has_gains:
-                age_s = time.monotonic() - command[0]
+                now = time.monotonic()
+                age_s = now - command[0]
                 if age_s < OLD_S:  # one from before this process stood still is far ahead of the arm
-                    self._follow(command[1:], max(self._preview_s - age_s, SOONEST_S))
+                    if held_up:
+                        self._resume(command[1:], now)
+                        held_up = False
+                    self._follow(self._led_on(command[1:], now), max(self._preview_s - age_s, SOONEST_S))
             if self._has_gains:
                 self._let_go_of_those_far_off()
             time.sleep(PERIOD_S)
+
+    def _resume(self, target: np.ndarray, now: float) -> None:
+        """Lead commands from where the SDK's stands to `target` (7,), which the driver went on to meanwhile."""
+        stood = self._controller.get_joint_cmd()
+        at = np.array([*stood.pos(), stood.gripper_pos])
+        self._resumption = Resumption(at, target, self._speed_limits, now)
+
+    def _led_on(self, target: np.ndarray, now: float) -> np.ndarray:
+        if self._resumption is None:
+            return target
+        command = self._resumption.command(target, now)
+        if self._resumption.is_over(now):
+            self._resumption = None
+        return command
 
     def _tell(self) -> None:
         state = self._controller.get_joint_state()  # kept: its arrays are views of it
@@ -123,6 +150,7 @@ class Worker:
 
     def _enable(self, hold: np.ndarray) -> None:
         """Gains up, with the pose to hold as the command before they are."""
+        self._resumption = None
         self._follow(hold)
         time.sleep(2 * PERIOD_S)
         options = self._options
