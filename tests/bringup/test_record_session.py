@@ -51,7 +51,7 @@ def test_a_session_keeps_what_was_shown_and_nothing_that_was_discarded(session):
     assert len(json.loads((out / "record.json").read_text())["skipped"]) == 1
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_what_was_recorded_becomes_a_policy_with_no_step_between(session, tmp_path, capsys):
     out, _ = session
     assert main(["dataset", "check", str(out)]) == 0
@@ -65,7 +65,7 @@ def test_what_was_recorded_becomes_a_policy_with_no_step_between(session, tmp_pa
         env={name: value for name, value in os.environ.items() if not name.startswith("ROS_")},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=270,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
