@@ -213,8 +213,8 @@ def write_recording(
 ):
     """One PiPER episode: 100 Hz joints, the contract's cameras, a chunk of eight steps every half second.
 
-    `lost_frames`: of a view, the frames that no message came for. `held`: who had the robot from when on [s], where that
-    is told; the policy's chunks come as the others do then, and want joint2 to be elsewhere.
+    `lost_frames`: of a view, the frames that no message came for. `held`: who had the robot from when on [s], where
+    that is told; the policy's chunks come as the others do then, and want joint2 to be elsewhere.
     """
     contract = contract or load_contract("piper")
     writer = EpisodeWriter(root / name, contract, "move_bottle", instruction, started=started)
