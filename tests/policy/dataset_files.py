@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 from rclpy.serialization import serialize_message
 from scipy.spatial.transform import Rotation
+from std_msgs.msg import String
 
 from mivla_drivers.contract import load_contract
 from mivla_drivers.kinematics import Kinematics
@@ -208,10 +209,12 @@ def write_recording(
     contract=None,
     instruction="move the bottle",
     lost_frames=("", ()),
+    held=(),
 ):
     """One PiPER episode: 100 Hz joints, the contract's cameras, a chunk of eight steps every half second.
 
-    `lost_frames`: of a view, the frames that no message came for.
+    `lost_frames`: of a view, the frames that no message came for. `held`: who had the robot from when on [s], where
+    that is told; the policy's chunks come as the others do then, and want joint2 to be elsewhere.
     """
     contract = contract or load_contract("piper")
     writer = EpisodeWriter(root / name, contract, "move_bottle", instruction, started=started)
@@ -235,6 +238,11 @@ def write_recording(
     for stamp in started + np.arange(0.0, seconds, 0.5):
         steps = [(k, positions(stamp + 0.1 * k)) for k in range(1, 9)]
         write("commands", _trajectory(contract.joints, stamp, steps), stamp)
+        if held:
+            elsewhere = [(k, target + 0.2 * (np.arange(7) == 1)) for k, target in steps]
+            write("other_commands", _trajectory(contract.joints, stamp, elsewhere), stamp)
+    for offset, source in held:
+        write("control", serialize_message(String(data=source)), started + offset)
     writer.close(Outcome(instruction, success=True), ended=started + seconds)
     return root / name
 

@@ -16,11 +16,15 @@ from small_encoders import encoded_config, write_encoders
 from small_models import plain_statistics, with_camera
 
 from mivla_drivers.contract import load_contract, parse_contract
+from mivla_drivers.dataset.compress import compress
 from mivla_drivers.errors import ContractError, DataError
 from mivla_drivers.observation import Observation
 from mivla_policy.action_space import EndEffectors
 from mivla_policy.benchmarks.random_weights import randomised
 from mivla_policy.checkpoint import STATISTICS_BY_ROBOT, load_policy_folder, save_policy
+from mivla_policy.data.annotate import Workers, annotate_all
+from mivla_policy.data.dataset import Dataset
+from mivla_policy.data.demonstrations import ITS_OWN, Demonstrations
 from mivla_policy.data.recordings import read_recording
 from mivla_policy.model.mivla import Mivla
 from mivla_policy.normalisation import Statistics
@@ -228,3 +232,32 @@ def test_frames_of_a_faster_camera_than_the_policy_are_samples_too(encoders, tmp
     track = read_recording(write_recording(tmp_path, contract=fast), fast, EndEffectors(fast))
     assert track.stride == 3
     assert len(track) > 25
+
+
+def test_corrections_are_the_frames_at_which_a_person_had_the_robot(encoders, tmp_path):
+    """The policy drives, somebody takes over for four tenths of a second, and the policy goes on."""
+    taken_over = ((0.0, "policy"), (0.95, "teleop"), (1.35, "policy"))
+    write_recording(tmp_path / "demos", seconds=2.0, held=taken_over)
+    own = Demonstrations("recordings", tmp_path / "demos", ITS_OWN, imitate=False)
+    assert [summary.skipped for summary, _ in annotate_all(own, tmp_path / "set", Workers())][-1] == {}
+    every, corrections = (Dataset([tmp_path / "set"], use=use) for use in ("all", "corrections"))
+    assert (len(corrections), len(every)) == (4, 18)
+    assert [corrections.locate(number)[1] for number in range(4)] == [9, 10, 11, 12]
+    joint2 = PIPER.action_slots[1]
+    apart = [every.sample(frame, 1).actions[0, joint2] for frame in (5, 11, 16)]
+    assert apart[0] == apart[2] == pytest.approx(apart[1] + 0.2, abs=1e-5)
+    base = policy(tmp_path / "base", encoders)
+    assert train(tmp_path / "demos", base, tmp_path / "out", use="corrections", cache_tokens=-1).samples == 4
+
+
+def test_recordings_without_a_correction_are_no_corrections(encoders, recordings, tmp_path):
+    base = policy(tmp_path / "base", encoders)
+    with pytest.raises(DataError, match=r"expected samples to learn from \(use: corrections\), found none"):
+        train(recordings, base, tmp_path / "out", use="corrections")
+
+
+@pytest.mark.parametrize("codec", ["h264", "av1"])
+def test_recordings_stored_as_a_video_are_learned_from(encoders, tmp_path, codec):
+    compress(write_recording(tmp_path / "demos"), codec)
+    base = policy(tmp_path / "base", encoders)
+    assert train(tmp_path / "demos", base, tmp_path / "out").episodes == 1

@@ -273,7 +273,7 @@ def rehearse(args: argparse.Namespace) -> list[str]:
     with network.claimed_domain() as domain:
         network.apply(domain)
         words = ["record", "--sim", "--robot", args.robot, "--task", args.task, "--out", str(out)]
-        words += ["--episodes", str(args.episodes), "--domain", str(domain)]
+        words += ["--episodes", str(args.episodes), "--domain", str(domain), "--images", args.images]
         rehearsal = Rehearsal(contract, words, domain, out, args.wiggle)
         try:
             rehearsal.start(resume=False)
@@ -330,6 +330,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--kill", type=int, default=1)
     parser.add_argument("--full", type=int, default=1)
     parser.add_argument("--wiggle", action="store_true", help="the leader waves instead of doing the task")
+    parser.add_argument("--images", default="jpeg", help="as of mivla record")
     parser.add_argument("--out", type=Path, required=True)
     problems = rehearse(parser.parse_args(words))
     print("\n".join(problems) or "all as it should be")

@@ -53,7 +53,7 @@ class Recipe:
     cache_tokens: int = option(
         -1,
         "keep each image's tokens on disk, in so many versions (the first is plain, others augmented); "
-        "0: encode in every step; -1: 1 on cpu, 0 on cuda",
+        "0: encode in every step; -1: 1 on cpu, 0 on cuda and for corrections",
     )
     precision: str = option("auto", "auto: bf16 on cuda, float32 on cpu", PRECISIONS)
     seed: int = option(0, "of weights, order of samples and noise")
@@ -81,7 +81,8 @@ class Recipe:
         """With everything settled that is left to the device."""
         on_cuda = device.startswith("cuda")
         precision = self.precision if self.precision != "auto" else ("bf16" if on_cuda else "float32")
-        versions = self.cache_tokens if self.cache_tokens >= 0 else int(not on_cuda)
+        # Tokens are kept of every sample, of which corrections are few.
+        versions = self.cache_tokens if self.cache_tokens >= 0 else int(not on_cuda and self.use == "all")
         # Images of which one plain version is kept are never changed.
         augment = 0.0 if versions == 1 else self.augment
         return replace(self, precision=precision, cache_tokens=versions, augment=augment)
