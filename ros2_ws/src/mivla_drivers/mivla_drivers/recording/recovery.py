@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from mivla_drivers.contract import parse_contract
@@ -24,7 +25,7 @@ from mivla_drivers.recording.layout import (
     read_description,
     write_description,
 )
-from mivla_drivers.recording.writer import OPERATOR, EpisodeWriter, Outcome
+from mivla_drivers.recording.writer import EpisodeWriter, Outcome
 
 KILLED = "the recorder was killed"
 PART = ".part"  # of a file that was being written
@@ -103,14 +104,9 @@ def _replace(folder: Path, repaired: Path, description: dict, first: float, last
             writer.note_clock(item)
         elif item.topic in known:
             writer.write(item.topic, item.data, item.arrival_ns)
-    outcome = Outcome(
-        description["instruction"],
-        description.get("success"),
-        description.get("seed"),
-        description.get("mode", ""),
-        description.get("judged_by", ""),
-        description.get("ended_by", OPERATOR) if description.get("complete") else KILLED,
-    )
+    outcome = Outcome.of(description)
+    if not description.get("complete"):
+        outcome = replace(outcome, ended_by=KILLED)
     audit = writer.close(outcome, ended=last)
     write_description(repaired, {**description, **read_description(repaired), "recovered": True})
     mcap_path(repaired).replace(path)
