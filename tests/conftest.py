@@ -31,6 +31,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+@pytest.fixture(scope="module")
+def graph() -> Iterator[int]:
+    """A ROS graph that nobody else hears, for this process and those it starts: its domain."""
+    from mivla_drivers.ros import network  # not every test's environment has it
+
+    with network.claimed_domain() as domain_id, pytest.MonkeyPatch.context() as patch:
+        for name, value in network.ros_environment(domain_id).items():
+            patch.setenv(name, value)
+        yield domain_id
+
+
 @pytest.fixture
 def socket_folder() -> Iterator[Path]:
     """A folder for sockets, whose paths may have 107 bytes: `tmp_path` is longer where tests run side by side."""

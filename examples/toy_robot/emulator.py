@@ -8,7 +8,6 @@ import numpy as np
 
 from mivla_drivers.contract import PartConfig, RobotContract
 from mivla_drivers.control.control_loop import ControlLoop
-from mivla_drivers.errors import HardwareError
 from mivla_drivers.robots.emulator import emulated_name
 from mivla_drivers.robots.plant import Plant
 from mivla_drivers.transport.can_hub import FRAME, CanHub
@@ -51,13 +50,10 @@ class EmulatedArm:
         Raises:
             HardwareError: the bus is taken.
         """
-        self._hub.start()
-        try:
-            self._bus = EmulatedCanBus(self._bus_name)
-            self._loop.start()
-        except HardwareError:
-            self._hub.close()
-            raise
+        self._hub.start_with(self._join, self._loop.start)
+
+    def _join(self) -> None:
+        self._bus = EmulatedCanBus(self._bus_name)
 
     def close(self) -> None:
         """End the thread, then the bus; the plant keeps its last order."""

@@ -19,7 +19,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from mivla_drivers.cameras import CameraReader, FilePlayer, GrantedFormat, check_device, open_capture
 from mivla_drivers.contract import load_contract
 from mivla_drivers.errors import ContractError, HardwareError
-from mivla_drivers.ros import network
 from mivla_drivers.ros.camera_stream import CameraStream
 from mivla_drivers.ros.conversions import compressed_image_array, image_array, stamp_seconds
 
@@ -257,15 +256,6 @@ def test_a_file_plays_at_the_rate_over_and_over(tmp_path):
     player.release()
     with pytest.raises(HardwareError, match="expected a video file or image sequence"):
         FilePlayer(str(tmp_path / "none.avi"), 10)
-
-
-@pytest.fixture(scope="module")
-def graph():
-    """A ROS graph that nobody else hears."""
-    with network.claimed_domain() as domain_id, pytest.MonkeyPatch.context() as patch:
-        for name, value in network.ros_environment(domain_id).items():
-            patch.setenv(name, value)
-        yield domain_id
 
 
 def start_node(log, **parameters):

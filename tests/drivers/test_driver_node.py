@@ -25,7 +25,6 @@ from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers.contract import load_contract
 from mivla_drivers.control.trajectory import ActionChunk
-from mivla_drivers.ros import network
 from mivla_drivers.ros.conversions import joint_vector, stamp_seconds, trajectory_message
 from mivla_drivers.ros.instruction import LATCHED
 from mivla_drivers.ros.operator_endpoint import call, current_domain, endpoint_path
@@ -48,15 +47,6 @@ with CanHub(sys.argv[1]), PiperArm(sys.argv[1], KinematicPlant(home, 3.0), feedb
     print("ready", flush=True)
     time.sleep(600)
 """
-
-
-@pytest.fixture(scope="module")
-def graph():
-    """A ROS graph that nobody else hears."""
-    with network.claimed_domain() as domain_id, pytest.MonkeyPatch.context() as patch:
-        for name, value in network.ros_environment(domain_id).items():
-            patch.setenv(name, value)
-        yield domain_id
 
 
 class Operator:

@@ -14,19 +14,9 @@ from sensor_msgs.msg import JointState
 from test_driver_node import CONTRACT, JOINT1, Operator, endpoint_call
 from trajectory_msgs.msg import JointTrajectory
 
-from mivla_drivers.ros import network
 from mivla_drivers.ros.conversions import joint_state_message
 
 pytestmark = pytest.mark.realtime
-
-
-@pytest.fixture(scope="module")
-def graph():
-    """A ROS graph that nobody else hears."""
-    with network.claimed_domain() as domain_id, pytest.MonkeyPatch.context() as patch:
-        for name, value in network.ros_environment(domain_id).items():
-            patch.setenv(name, value)
-        yield domain_id
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,6 @@ from mivla_drivers.control.trajectory import ActionChunk
 from mivla_drivers.recording.container import read_container
 from mivla_drivers.recording.layout import mcap_path
 from mivla_drivers.recording.reader import read_episode
-from mivla_drivers.ros import network
 from mivla_drivers.ros.conversions import compressed_image_message, joint_state_message, trajectory_message
 
 pytestmark = pytest.mark.paced
@@ -34,15 +33,6 @@ CONTRACT = load_contract("piper")
 JOINT_RATE, CAMERA_RATE, TICK_S = 50, 10, 0.02
 PICTURE = np.tile(np.arange(160, dtype=np.uint8)[None, :, None], (160, 1, 3))
 SENTENCE = "move the bottle onto the pad"
-
-
-@pytest.fixture(scope="module")
-def graph():
-    """A ROS graph that nobody else hears."""
-    with network.claimed_domain() as domain_id, pytest.MonkeyPatch.context() as patch:
-        for name, value in network.ros_environment(domain_id).items():
-            patch.setenv(name, value)
-        yield domain_id
 
 
 class Robot:

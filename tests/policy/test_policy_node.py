@@ -44,14 +44,6 @@ def command(model: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def graph():
-    with network.claimed_domain() as domain_id, pytest.MonkeyPatch.context() as patch:
-        for name, value in network.ros_environment(domain_id).items():
-            patch.setenv(name, value)
-        yield domain_id
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("policy")
     save_policy(path, small_model(), CONTRACT, plain_statistics())

@@ -259,7 +259,8 @@ def _record(
     """Whether all are recorded."""
     from mivla_bringup.record.cues import Cues
     from mivla_bringup.record.inputs import TOPIC, KeySource, TopicSource
-    from mivla_bringup.record.session import RecordSession, SessionPlan
+    from mivla_bringup.record.plan import SessionPlan
+    from mivla_bringup.record.session import RecordSession
     from mivla_bringup.trials.scene import SimulatedScene
 
     with ExitStack() as stack:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from std_msgs.msg import String
 
 from mivla_bringup.record.dialogue import Intent
-from mivla_bringup.stop_key.terminal import ENTER, STOP, Terminal
+from mivla_bringup.stop_key.terminal import ENTER, STOP, Terminal, TerminalError
 from mivla_drivers.errors import MivlaError
 from mivla_drivers.ros.robot_client import RobotClient
 
@@ -86,3 +86,42 @@ class TopicSource:
         except ValueError:
             words = ", ".join(intent.value for intent in Intent)
             self._say(f"  {TOPIC}: expected one of {words}, got {message.data[:40]!r}")
+
+
+class Requests:
+    """What all sources have asked for and nobody has taken yet.
+
+    Attributes:
+        terminal_may_go: a terminal that is gone is no error any more, since the session ends anyway.
+    """
+
+    def __init__(self, sources: Sequence[RequestSource]) -> None:
+        self._sources = sources
+        self._asked: list[Intent] = []
+        self.terminal_may_go = False
+
+    def poll(self) -> None:
+        """Hear every source; returns at once.
+
+        Raises:
+            TerminalError: the terminal is gone.
+        """
+        for source in self._sources:
+            try:
+                self._asked += source.take()
+            except TerminalError:
+                if not self.terminal_may_go:
+                    raise
+
+    def waiting(self, intent: Intent) -> bool:
+        """Whether it was asked for and not taken yet."""
+        return intent in self._asked
+
+    def take(self) -> list[Intent]:
+        """All since the last call, in the order in which they came."""
+        asked, self._asked = self._asked, []
+        return asked
+
+    def clear(self) -> None:
+        """Forget what was asked for."""
+        self._asked.clear()

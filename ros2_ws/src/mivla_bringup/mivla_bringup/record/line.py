@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import time
 from collections.abc import Mapping
+
+from mivla_bringup.record.recorder_watch import RecorderWatch
 
 RATE = "rate "
 WARN_MB = 5000
+LINE_S = 0.25
+PLAIN_LINE_S = 5.0  # where nobody's eyes are on a terminal
+WELL = ("ready", "recording")  # what a recorder says that needs nobody
+
+
+class LiveLine:
+    """Prints the line, in its place on a terminal and seldom elsewhere."""
+
+    def __init__(self) -> None:
+        self._shown_at = 0.0
+
+    def show(self, recorder: RecorderWatch, number: int, wanted: int) -> None:
+        """Print it where it is time to; `number` of `wanted` episodes is being recorded."""
+        now, tty = time.monotonic(), sys.stdout.isatty()
+        if now < self._shown_at + (LINE_S if tty else PLAIN_LINE_S):
+            return
+        self._shown_at = now
+        message = recorder.message
+        text = live_line(recorder.values(now) or {}, number, wanted, "" if message in WELL else message)
+        if tty:
+            columns = shutil.get_terminal_size().columns
+            print(f"\r\033[K{text[: columns - 1]}", end="", flush=True)
+        else:
+            print(text, flush=True)
 
 
 def live_line(values: Mapping[str, str], number: int, wanted: int, message: str) -> str:

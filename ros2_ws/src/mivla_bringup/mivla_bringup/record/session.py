@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from mivla_bringup.plain_text import plain
 from mivla_bringup.record.cues import Cues
 from mivla_bringup.record.dialogue import Act, Dialogue, Intent, Phase, Reply
-from mivla_bringup.record.inputs import RequestSource
+from mivla_bringup.record.inputs import Requests, RequestSource
 from mivla_bringup.record.leader import LeaderWatch
-from mivla_bringup.record.line import live_line
+from mivla_bringup.record.line import LiveLine
+from mivla_bringup.record.plan import SessionPlan
 from mivla_bringup.record.progress import RecordProgress, good_episodes
-from mivla_bringup.stop_key.terminal import TerminalError
+from mivla_bringup.record.readiness import ACTIVE, mode_of, set_up_recorder, wait_for_bringup
+from mivla_bringup.record.recorder_watch import SILENT_S, RecorderWatch
 from mivla_bringup.trials.errors import TrialError, TryLeftOut
 from mivla_bringup.trials.operated_robot import OperatedRobot
 from mivla_bringup.trials.scene import SimulatedScene, TrialPlan
@@ -28,30 +28,7 @@ from mivla_drivers.recording.layout import COMMAND_SOURCES, read_description
 from mivla_drivers.ros.robot_client import CallRefused, RobotClient
 
 TICK_S = 0.05
-LINE_S = 0.25
-PLAIN_LINE_S = 5.0  # where nobody's eyes are on a terminal
 HELD_S = 1.0  # within which the driver tells that it gave the robot to the source
-RECORDER_SILENT_S = 3.0
-ACTIVE = "active"
-WELL = ("ready", "recording")  # what a recorder says that needs nobody
-
-
-@dataclass(frozen=True)
-class SessionPlan:
-    """What a session is to record.
-
-    Attributes:
-        task, instruction: the episodes' label, and the sentence; None takes the scene's own.
-        source: who commands: "teleop" or "policy".
-        wanted: episodes that can be learned from.
-        mode: of simulated scenes.
-    """
-
-    task: str
-    instruction: Callable[[int | None], str]
-    source: str
-    wanted: int
-    mode: str
 
 
 class RecordSession:
@@ -70,47 +47,29 @@ class RecordSession:
     ) -> None:
         """`scene`: None where the operator sets it up; `check` raises where waiting has become pointless."""
         self._client, self._scene = client, scene
-        self._sources, self._cues, self._progress, self._plan = sources, cues, progress, plan
+        self._cues, self._progress, self._plan = cues, progress, plan
+        self._requests = Requests(sources)
         self._robot = OperatedRobot(contract, client)
         self._dialogue = Dialogue()
-        self._asked: list[Intent] = []
         self._preparing = False
         self._folder: Path | None = None
         self._seed: int | None = None
-        self._done = self._released = False
-        self._given_at = self._line_at = 0.0
+        self._done = False
+        self._given_at = 0.0
         self._check = check
         client.check = self._poll
         self._leader = LeaderWatch(contract, client)
+        self._recorder, self._line = RecorderWatch(client), LiveLine()
 
     def wait_until_ready(self, deadline_s: float) -> None:
         """Wait for driver and recorder, and end an episode that an earlier session left under way.
 
         Raises:
             RobotClientError: one of them is missing after `deadline_s`.
+            TrialError: the recorder keeps another source's commands.
         """
-        self._robot.wait_until_ready(deadline_s)
-        self._client.wait_for_services(("record", "save", "discard", "recorder/set_parameters"), deadline_s)
-        if self._scene is not None:
-            self._scene.wait_until_ready(deadline_s)
-            self._client.wait_until(
-                lambda: self._mode() == ACTIVE, deadline_s, "a simulated robot with power"
-            )
-        self._robot.wait_for_listener(deadline_s)
-        found = self._client.get_parameters("recorder", "source")["source"]
-        if found != self._plan.source:
-            raise TrialError(
-                f"recorder: expected one of {self._plan.source} episodes: record_source:={self._plan.source} "
-                f"at the launch, found {found}"
-            )
-        self._client.set_parameters(
-            "recorder",
-            folder=str(self._progress.out.resolve()),
-            task=self._plan.task,
-            instruction=self._plan.instruction(None) or "left by an earlier session",
-        )
-        with suppress(CallRefused):
-            left = self._client.save().splitlines()[0]
+        wait_for_bringup(self._client, self._robot, self._scene, deadline_s)
+        if left := set_up_recorder(self._client, self._plan, self._progress.out):
             self._cues.tell(
                 "an episode was under way", f"an earlier session left an episode, kept unjudged: {left}"
             )
@@ -157,16 +116,16 @@ class RecordSession:
     def _prepare(self, number: int, seed: int | None) -> bool:
         """Power, home and a scene; False where the operator ends the session instead."""
         robot, plan = self._robot, self._plan
-        if self._mode() != ACTIVE or self._scene is None:
-            what = "" if self._mode() == ACTIVE else "the motors get power, "
+        if mode_of(self._client) != ACTIVE or self._scene is None:
+            what = "" if mode_of(self._client) == ACTIVE else "the motors get power, "
             prompt = f"set up the scene and keep clear. Enter: {what}THE ARM MOVES HOME"
             self._cues.tell("set up the scene", f"episode {number}/{plan.wanted}: {prompt}")
             if not self._await_go():
                 return False
-        self._asked.clear()
+        self._requests.clear()
         self._preparing = True
         try:
-            if self._mode() != ACTIVE:
+            if mode_of(self._client) != ACTIVE:
                 self._client.enable()
             robot.rest()
             robot.go_home()
@@ -184,7 +143,7 @@ class RecordSession:
     def _await_go(self) -> bool:
         while True:
             self._client.spin()
-            for intent in self._take():
+            for intent in self._requests.take():
                 if intent in (Intent.GO, Intent.PEDAL):
                     return True
                 if intent is Intent.QUIT:
@@ -195,7 +154,7 @@ class RecordSession:
         while going():
             self._client.spin_for(TICK_S)
             self._watch_robot()
-            for intent in self._take():
+            for intent in self._requests.take():
                 reply = self._dialogue.press(intent)
                 if reply.remark:
                     self._cues.tell(reply.remark)
@@ -203,7 +162,8 @@ class RecordSession:
                     if act is Act.QUIT:
                         return False
                     self._do(act, reply)
-            self._show(number)
+            if self._dialogue.phase is Phase.RECORDING:
+                self._line.show(self._recorder, number, self._plan.wanted)
         return True
 
     def _do(self, act: Act, reply: Reply) -> None:
@@ -312,60 +272,18 @@ class RecordSession:
             held and report.values.get("command_source") not in COMMAND_SOURCES
         ):  # one may take over from the other
             self._dialogue.end_without(f"the driver took the robot away ({plain(report.message)})")
-        elif self._recorder_values(now) is None:
-            raise TrialError(f"recorder: silent for {RECORDER_SILENT_S:g} s while it was recording")
-        elif held and "folder" not in (self._recorder_values(now) or {}):
-            self._dialogue.end_without(self._recorder_message() or "the recorder ended the episode")
+        elif (recorder := self._recorder.values(now)) is None:
+            raise TrialError(f"recorder: silent for {SILENT_S:g} s while it was recording")
+        elif held and "folder" not in recorder:
+            self._dialogue.end_without(self._recorder.message or "the recorder ended the episode")
         else:
             return
         self._cues.tell("the episode ended", self._dialogue.stopped)
         self._end()
 
-    def _recorder_status(self):
-        name = f"{self._client.namespace}/recorder".lstrip("/")
-        return self._client.watch.diagnostics.get(name, (None, 0.0))
-
-    def _recorder_values(self, now: float) -> dict[str, str] | None:
-        """What the recorder said last; None where it is silent."""
-        status, when = self._recorder_status()
-        if status is None or now - when > RECORDER_SILENT_S:
-            return None
-        return {item.key: item.value for item in status.values}
-
-    def _recorder_message(self) -> str:
-        status, _ = self._recorder_status()
-        return "" if status is None else str(status.message)
-
-    def _show(self, number: int) -> None:
-        if self._dialogue.phase is not Phase.RECORDING:
-            return
-        now, tty = time.monotonic(), sys.stdout.isatty()
-        if now < self._line_at + (LINE_S if tty else PLAIN_LINE_S):
-            return
-        self._line_at = now
-        message = self._recorder_message()
-        text = live_line(
-            self._recorder_values(now) or {},
-            number,
-            self._plan.wanted,
-            "" if message in WELL else message,
-        )
-        if tty:
-            columns = shutil.get_terminal_size().columns
-            print(f"\r\033[K{text[: columns - 1]}", end="", flush=True)
-        else:
-            print(text, flush=True)
-
     def _verdict(self) -> str:
         assert self._folder is not None
         return str(read_description(self._folder).get("verdict", ""))
-
-    def _mode(self) -> str:
-        return self._client.driver_report().values.get("mode", "")
-
-    def _take(self) -> list[Intent]:
-        asked, self._asked = self._asked, []
-        return asked
 
     def _poll(self) -> None:
         """The client's check, before each of its waits.
@@ -374,19 +292,14 @@ class RecordSession:
             TryLeftOut: the robot was stopped on its way home.
         """
         self._check()
-        for source in self._sources:
-            try:
-                self._asked += source.take()
-            except TerminalError:
-                if not self._released:
-                    raise
-        if self._preparing and Intent.STOP in self._asked:
+        self._requests.poll()
+        if self._preparing and self._requests.waiting(Intent.STOP):
             self._preparing = False
             raise TryLeftOut("stopped by the operator")
 
     def _release(self) -> None:
         """Take the robot from its source, and keep an episode under way as unjudged."""
-        self._released = True
+        self._requests.terminal_may_go = True
         with suppress(MivlaError):
             self._client.select_source("none")
         with suppress(MivlaError):

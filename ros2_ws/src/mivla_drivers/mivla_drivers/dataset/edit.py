@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mivla_drivers.contract import parse_contract
@@ -27,7 +27,7 @@ from mivla_drivers.recording.layout import (
     write_description,
 )
 from mivla_drivers.recording.stored_video import read_messages
-from mivla_drivers.recording.writer import OPERATOR, EpisodeWriter, Outcome
+from mivla_drivers.recording.writer import EpisodeWriter, Outcome
 
 PART = ".part"
 HELD = ("instruction", "control", "commands", "other_commands")
@@ -76,26 +76,18 @@ def trim(source: Path, target: Path, begin: float, end: float) -> None:
             writer.note_clock(reading)
     for message in kept:
         writer.write(message.topic, message.data, message.arrival_ns)
-    outcome = Outcome(
-        description["instruction"],
-        description.get("success"),
-        description.get("seed"),
-        description.get("mode", ""),
-        description.get("judged_by", ""),
-        description.get("ended_by", OPERATOR),
-    )
-    # Where in the episode messages were lost nobody knows: they count for each part of it.
-    lost = {
-        name: int(row.get("dropped", 0))
-        for name, row in description.get("topics", {}).items()
-        if name in topics
-    }
-    writer.close(outcome, ended=end, dropped=lost)
+    writer.close(Outcome.of(description), ended=end, dropped=_lost(description, topics))
     _carry_over(description, part, {"trimmed_from_s": [begin, end]})
     if (video := description.get(VIDEO)) is not None:  # a cut of a video begins with no key frame
         compress(part, video["codec"], video["crf"])
     part.rename(target)
     part.parent.rmdir()
+
+
+def _lost(description: dict, topics: Collection[str]) -> dict[str, int]:
+    """Messages that the recorder lost, by topic; where in the episode nobody knows: they count for each part of it."""
+    rows = description.get("topics", {})
+    return {name: int(row.get("dropped", 0)) for name, row in rows.items() if name in topics}
 
 
 def trim_in_place(folder: Path, begin: float, end: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ class FrameSource:
         """Cameras that are kept."""
         return tuple(self._views or (camera.view for camera in contract.cameras))
 
+    def none_usable(self, out: Path) -> DataError:
+        """What is wrong where no episode could be exported to `out`, with the reason of each."""
+        reasons = "".join(f"\n  {skipped.reason}" for skipped in self.skipped)
+        return DataError(f"{out}: expected episodes that can be exported, found none{reasons}")
+
 
 def export_lerobot(source: FrameSource, out: Path, codec: str = "h264") -> int:
     """Write the episodes as a LeRobotDataset v3.0 into the new folder `out`; how many.
@@ -77,12 +83,9 @@ def export_lerobot(source: FrameSource, out: Path, codec: str = "h264") -> int:
         DataError: `out` holds something, no episode can be used, or the rate is no whole number.
         ContractError: the episodes are of several robots. `out` is not made then.
     """
-    refuse_filled(out)
-    part = out.with_name(out.name + PART)
-    shutil.rmtree(part, ignore_errors=True)
     writer: LerobotWriter | None = None
     count = 0
-    try:
+    with new_folder(out) as part:
         for contract, frames, episode in source:
             rate = source.rate(contract)
             if rate != int(rate):
@@ -97,14 +100,8 @@ def export_lerobot(source: FrameSource, out: Path, codec: str = "h264") -> int:
                 continue
             count += 1
         if writer is None or not count:
-            raise DataError(f"{out}: expected episodes that can be exported, found none{_reasons(source)}")
+            raise source.none_usable(out)
         writer.close()
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    if out.exists():
-        out.rmdir()
-    part.rename(out)
     return count
 
 
@@ -129,5 +126,21 @@ def refuse_filled(out: Path) -> None:
         raise DataError(f"{out}: expected a new or empty folder, found one that holds something")
 
 
-def _reasons(source: FrameSource) -> str:
-    return "".join(f"\n  {skipped.reason}" for skipped in source.skipped)
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `out` at the end; nothing is left of it where filling it fails.
+
+    Raises:
+        DataError: `out` holds something.
+    """
+    refuse_filled(out)
+    part = out.with_name(out.name + PART)
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        yield part
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    if out.exists():
+        out.rmdir()
+    part.rename(out)

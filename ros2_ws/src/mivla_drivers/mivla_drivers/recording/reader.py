@@ -61,12 +61,7 @@ def read_episode(folder: str | Path) -> Episode:
     contract = parse_contract(container.contract_text, container.urdf, where=str(path))
     topics = episode_topics(contract, description["namespace"], description["source"])
     require_types(container, topics, path)
-    received: dict[str, list[Received]] = defaultdict(list)
-    for message in container.messages:
-        received[message.topic].append(message)
-    for topic in topics:
-        if topic.required and not received[topic.name]:
-            raise DataError(f"{path}: {topic.name}: expected messages, found none")
+    received = _by_topic(container, topics, path)
     by_kind = {topic.kind: topic for topic in topics}
     joint_times, joint_positions = _joints(received, by_kind["joints"], contract, path)
     in_control = _in_control(received, by_kind["control"], path)
@@ -94,6 +89,17 @@ def read_episode(folder: str | Path) -> Episode:
         judged_by=str(description.get("judged_by", "")),
         other_commands=others,
     )
+
+
+def _by_topic(container: Container, topics: tuple[Topic, ...], path: Path) -> dict[str, list[Received]]:
+    """The messages of each topic, in the order in which they arrived; of one that nobody needs there may be none."""
+    received: dict[str, list[Received]] = defaultdict(list)
+    for message in container.messages:
+        received[message.topic].append(message)
+    for topic in topics:
+        if topic.required and not received[topic.name]:
+            raise DataError(f"{path}: {topic.name}: expected messages, found none")
+    return received
 
 
 def read_demonstration(path: str | Path) -> Episode:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from mivla_drivers.contract import parse_contract
@@ -27,7 +28,7 @@ from mivla_drivers.recording.layout import (
     write_description,
 )
 from mivla_drivers.recording.stored_video import VIDEO, ImageRestorer
-from mivla_drivers.recording.writer import OPERATOR, EpisodeWriter, Outcome
+from mivla_drivers.recording.writer import EpisodeWriter, Outcome
 
 KILLED = "the recorder was killed"
 PART = ".part"  # of a file that was being written
@@ -109,14 +110,9 @@ def _replace(folder: Path, repaired: Path, description: dict, first: float, last
             with suppress(DataError):  # an image whose bytes are damaged is as lost as one whose chunk is
                 if (message := restorer.restore(item)) is not None:
                     writer.write(message.topic, message.data, message.arrival_ns)
-    outcome = Outcome(
-        description["instruction"],
-        description.get("success"),
-        description.get("seed"),
-        description.get("mode", ""),
-        description.get("judged_by", ""),
-        description.get("ended_by", OPERATOR) if description.get("complete") else KILLED,
-    )
+    outcome = Outcome.of(description)
+    if not description.get("complete"):
+        outcome = replace(outcome, ended_by=KILLED)
     audit = writer.close(outcome, ended=last)
     kept = {key: value for key, value in description.items() if key != VIDEO}  # repaired images are JPEG
     write_description(repaired, {**kept, **read_description(repaired), "recovered": True})

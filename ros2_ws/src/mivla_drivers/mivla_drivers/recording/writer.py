@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,13 @@ class Outcome:
     judged_by: str = ""
     ended_by: str = OPERATOR
 
+    @classmethod
+    def of(cls, description: Mapping[str, Any]) -> Outcome:
+        """As an episode's description says it."""
+        optional = {field.name: field.default for field in fields(cls) if field.name != "instruction"}
+        told = {name: description.get(name, default) for name, default in optional.items()}
+        return cls(description["instruction"], **told)
+
 
 class EpisodeWriter:
     """One episode being recorded: append with `write`, end with `close` or `discard`.
@@ -97,21 +104,13 @@ class EpisodeWriter:
             folder.mkdir(parents=True)
         except FileExistsError:
             raise DataError(f"{folder}: expected no such folder yet, found one") from None
-        self.folder = folder
-        self.topics = episode_topics(contract, contract.robot if namespace is None else namespace, source)
-        self._started = started
+        self.folder, self._started = folder, started
+        namespace = contract.robot if namespace is None else namespace
+        self.topics = episode_topics(contract, namespace, source)
         self._description: dict[str, Any] = {
-            "format": FORMAT,
-            "complete": False,
-            "robot": contract.robot,
-            "namespace": contract.robot if namespace is None else namespace,
-            "source": source,
-            "task": task,
-            "instruction": instruction,
-            "success": None,
-            "seed": None,
-            "mode": "",
-            "started": started,
+            **{"format": FORMAT, "complete": False, "robot": contract.robot, "namespace": namespace},
+            **{"source": source, "task": task, "instruction": instruction},
+            **{"success": None, "seed": None, "mode": "", "started": started},
         }
         try:
             write_description(folder, self._description)
@@ -126,7 +125,7 @@ class EpisodeWriter:
         self._clock = ClockLog()
         self._joints = JointLog(contract)
         self._pictures = PictureLog(contract, self.topics, self._joints)
-        self._driver = DriverLog(self._description["namespace"])
+        self._driver = DriverLog(namespace)
         self._holders: list[tuple[float, str]] = []
 
     @property

@@ -16,6 +16,8 @@ from mivla_drivers.simulation.world.base_scene import CAMERA_CONDITIONS, AnyScen
 from mivla_drivers.simulation.world.physics import World
 
 LOOK_PERIOD_S = 0.1  # how often sub-tasks are read from the world
+GENERALISATION = ("seen", "unseen_locations", "unseen_objects", "unseen_scenes", "unseen_poses")
+"""Conditions of the paper's Table 5, of tasks that have them; what each changes is the task's."""
 CAMERA_STREAM = 7  # of a seed's random numbers: those of its cameras
 
 

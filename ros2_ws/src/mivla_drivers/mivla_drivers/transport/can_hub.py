@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -105,6 +106,20 @@ class CanHub:
         self._thread = threading.Thread(target=self._run, name=f"can-hub-{self.name}", daemon=True)
         self._thread.start()
         return self
+
+    def start_with(self, *steps: Callable[[], object]) -> None:
+        """Start, then do what brings a device on the bus; where a step fails, the bus is closed again.
+
+        Raises:
+            HardwareError: another hub of this name runs, or as a step raises it.
+        """
+        self.start()
+        try:
+            for step in steps:
+                step()
+        except HardwareError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Disconnect every client, end the thread and remove the socket file."""

@@ -25,7 +25,7 @@ from mivla_drivers.contract.refusal import shown
 from mivla_drivers.errors import DataError
 from mivla_policy.model.config import ModelConfig
 from mivla_policy.model.cuda_graph import CudaGraph
-from mivla_policy.model.sentences import encoded
+from mivla_policy.model.sentences import encoded, padded
 from mivla_policy.model.tokenisers import fitted_square
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported: it must not ask a server
@@ -181,10 +181,7 @@ class T5:
             DataError: an instruction is empty, longer than the model reads, or has words that it does not know.
         """
         rows = encoded(self._tokenizer, instructions, UNKNOWN, self._max_tokens)
-        longest = max(len(row) for row in rows)
-        device = next(self._encoder.parameters()).device
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
-        mask = torch.tensor([[i < len(row) for i in range(longest)] for row in rows], device=device)
+        ids, mask = padded(rows, next(self._encoder.parameters()).device)
         tokens = self._encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state * mask[..., None]
         return tokens.float().cpu().numpy(), mask.cpu().numpy()
 

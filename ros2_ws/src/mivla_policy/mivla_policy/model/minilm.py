@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from mivla_drivers.errors import DataError
-from mivla_policy.model.sentences import encoded
+from mivla_policy.model.sentences import encoded, padded
 
 WIDTH = 384
 LAYERS = 6
@@ -45,9 +45,7 @@ class MiniLm:
             DataError: an instruction is empty, longer than the model reads, or has words that it does not know.
         """
         rows = encoded(self._tokenizer, instructions, UNKNOWN, self._max_tokens)
-        longest = max(len(row) for row in rows)
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-        mask = torch.tensor([[column < len(row) for column in range(longest)] for row in rows])
+        ids, mask = padded(rows)
         tokens = self._encoder(ids, mask) * mask[..., None]
         return tokens.numpy(), mask.numpy()
 

@@ -1,9 +1,10 @@
-"""What a language tokeniser refuses: sentences that it cannot tell from others."""
+"""What stands before a language encoder: sentences to token numbers, but for those that it cannot tell from others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from tokenizers import Encoding, Tokenizer
 
 from mivla_drivers.errors import DataError
@@ -35,6 +36,16 @@ def encoded(tokenizer: Tokenizer, instructions: Sequence[str], unknown: str, mos
             )
         rows.append(encoding.ids)
     return rows
+
+
+def padded(
+    rows: Sequence[Sequence[int]], device: torch.device | str = "cpu"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token numbers as (B, L), L the longest row's length, and their mask (B, L) bool, false where padded."""
+    longest = max(len(row) for row in rows)
+    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
+    mask = torch.tensor([[i < len(row) for i in range(longest)] for row in rows], device=device)
+    return ids, mask
 
 
 def _unknown(encoding: Encoding, text: str, number: int | None) -> list[str]:

@@ -7,7 +7,6 @@ A robot with one arm, or without one of RoboTwin's three cameras, leaves those o
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,7 @@ import numpy as np
 
 from mivla_drivers.contract import ArmConfig, RobotContract
 from mivla_drivers.dataset.episodes import Skipped
-from mivla_drivers.dataset.export import PART, FrameSource, refuse_filled
+from mivla_drivers.dataset.export import FrameSource, new_folder
 from mivla_drivers.dataset.frames import FixedRate, decoded
 from mivla_drivers.errors import ContractError, DataError
 from mivla_policy.robotwin.conventions import ARMS, CAMERAS, CAMERAS_WRITTEN, OPENING
@@ -33,11 +32,8 @@ def export_robotwin(source: FrameSource, out: Path) -> int:
         ContractError: the robot's arms are none of six joints and a gripper, or it has none of RoboTwin's views, or the
             episodes are of several robots. `out` is not made then.
     """
-    refuse_filled(out)
-    part = out.with_name(out.name + PART)
-    shutil.rmtree(part, ignore_errors=True)
     counts: dict[str, int] = {}
-    try:
+    with new_folder(out) as part:
         for contract, frames, episode in source:
             folder = part / episode.task / contract.robot
             number = counts.get(episode.task, 0)
@@ -55,14 +51,7 @@ def export_robotwin(source: FrameSource, out: Path) -> int:
             )
             counts[episode.task] = number + 1
         if not counts:
-            reasons = "".join(f"\n  {skipped.reason}" for skipped in source.skipped)
-            raise DataError(f"{out}: expected episodes that can be exported, found none{reasons}")
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    if out.exists():
-        out.rmdir()
-    part.rename(out)
+            raise source.none_usable(out)
     return sum(counts.values())
 
 

@@ -108,7 +108,7 @@ class WebsocketServer:
                 raise DataError(BUSY)
             payload = self._payload(kind, frame.get("payload") or {})
             reply = pack({**head, "message_type": ANSWERS[kind], "payload": payload})
-        except (MivlaError, NotImplementedError) as error:
+        except MivlaError as error:
             logger.warning("%s: %s", kind, error)
             code = "unknown_message_type" if kind not in ANSWERS else FAILURES.get(kind, "internal")
             failed = {"code": code, "message": str(error), "details": {}}
@@ -120,7 +120,7 @@ class WebsocketServer:
 
     def _payload(self, kind: str, payload: Any) -> dict[str, Any]:
         if kind not in ANSWERS:
-            raise NotImplementedError(f"message_type: expected one of {sorted(ANSWERS)}, got {kind!r}")
+            raise DataError(f"message_type: expected one of {sorted(ANSWERS)}, got {kind!r}")
         if not isinstance(payload, Mapping):
             raise DataError(f"payload: expected a map, got {type(payload).__name__}")
         if kind == "hello":

@@ -76,12 +76,7 @@ class EmulatedArx5:
         Raises:
             HardwareError: another hub of this name runs.
         """
-        self.hub.start()
-        try:
-            self.arm.start()
-        except HardwareError:
-            self.hub.close()
-            raise
+        self.hub.start_with(self.arm.start)
 
     def close(self) -> None:
         """End the arm, then its bus."""

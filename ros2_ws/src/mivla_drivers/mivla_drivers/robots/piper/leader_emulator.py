@@ -16,7 +16,6 @@ import numpy as np
 
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.control.control_loop import ControlLoop
-from mivla_drivers.errors import HardwareError
 from mivla_drivers.robots.piper import protocol
 from mivla_drivers.robots.piper.protocol import GripperCommand
 from mivla_drivers.transport.bus_connection import BusConnection
@@ -94,13 +93,7 @@ class EmulatedPiperLeader:
         Raises:
             HardwareError: another hub of this name runs.
         """
-        self._hub.start()
-        try:
-            self._connection.open()
-            self._loop.start()
-        except HardwareError:
-            self._hub.close()
-            raise
+        self._hub.start_with(self._connection.open, self._loop.start)
 
     def close(self) -> None:
         """Switch it off."""

@@ -20,7 +20,7 @@ from mivla_drivers.bullet import load_urdf_text, pybullet
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.simulation.expert import WaypointExpert
 from mivla_drivers.simulation.grasping import Waypoint, azimuth, grip_pose, pick_and_place
-from mivla_drivers.simulation.task import Task
+from mivla_drivers.simulation.task import GENERALISATION, Task
 from mivla_drivers.simulation.world import furniture
 from mivla_drivers.simulation.world.base_scene import BaseScene, place_within, randomised
 from mivla_drivers.simulation.world.furniture import PAD_RADIUS_M, PAD_THICKNESS_M
@@ -96,15 +96,7 @@ class MoveBottleOntoPad(Task[BottleScene]):
     name = "move_bottle_onto_pad"
     instructions = ("Move the bottle onto the pad.",)
     subtasks = ("grasped", "lifted", "over_the_pad", "placed")
-    conditions = (
-        "easy",
-        "hard",
-        "seen",
-        "unseen_locations",
-        "unseen_objects",
-        "unseen_scenes",
-        "unseen_poses",
-    )
+    conditions = (*Task.conditions, *GENERALISATION)
 
     def sample_scene(self, seed: int, condition: str) -> BottleScene:
         """The scene of `seed`; the hard condition randomises as the paper's A.1 does.

@@ -21,7 +21,7 @@ from mivla_drivers.bullet import load_urdf_text, pybullet
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.simulation.expert import WaypointExpert
 from mivla_drivers.simulation.grasping import Waypoint, grip_pose, pick_and_place
-from mivla_drivers.simulation.task import Task
+from mivla_drivers.simulation.task import GENERALISATION, Task
 from mivla_drivers.simulation.world.base_scene import BaseScene, randomised
 from mivla_drivers.simulation.world.physics import World
 
@@ -96,15 +96,7 @@ class TidyUmbrellaRack(Task[RackScene]):
     subtasks = tuple(
         f"{done}_{i}" for i in range(1, len(LANES_Y_M) + 1) for done in ("picked", "rotated", "placed")
     )
-    conditions = (
-        "easy",
-        "hard",
-        "seen",
-        "unseen_locations",
-        "unseen_objects",
-        "unseen_scenes",
-        "unseen_poses",
-    )
+    conditions = (*Task.conditions, *GENERALISATION)
 
     def sample_scene(self, seed: int, condition: str) -> RackScene:
         """The scene of `seed`; its umbrellas lie alike in the easy and the hard condition.
