@@ -3,7 +3,7 @@
 #   make demo     five trials of the trained PiPER policy in simulation
 #   make test     all tests; make test ARGS="-k gate" passes words on to pytest
 #   make bench    latency, jitter, CPU and memory, to build/bench/
-#   make leader   by emulated leader arms, in real time: 10 bottles, one umbrella rack, 200 take-overs (half an hour)
+#   make leader   by emulated leader arms, in real time: 10 bottles, one umbrella rack, 200 take-overs
 #   make lint     ruff and mypy
 #   make help     this list
 

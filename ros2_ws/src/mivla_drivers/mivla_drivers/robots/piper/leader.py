@@ -138,7 +138,7 @@ class PiperLeader:
         state = self._controller(now, heard)
         if state == "bus-off":
             return f"the leader's bus {self._bus} is off: look at its cable, then: {socketcan.commands(self._channel)}"
-        if self._probe is not None and self._probe.is_alone(now, heard) or state == "error-passive":
+        if (self._probe is not None and self._probe.is_alone(now, heard)) or state == "error-passive":
             return (
                 f"nobody is on the leader's bus {self._bus}: it is silent, and acknowledges nothing. Look at the "
                 "leader's cable and power"
