@@ -3,10 +3,11 @@
 #   make demo     five trials of the trained PiPER policy in simulation
 #   make test     all tests; make test ARGS="-k gate" passes words on to pytest
 #   make bench    latency, jitter, CPU and memory, to build/bench/
+#   make leader   by emulated leader arms, in real time: 10 bottles, one umbrella rack, 200 take-overs
 #   make lint     ruff and mypy
 #   make help     this list
 
-.PHONY: help demo test bench lint setup
+.PHONY: help demo test bench leader lint setup
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -27,6 +28,9 @@ test: setup
 
 bench: setup
 	$(BIN)/mivla bench
+
+leader: setup
+	scripts/leader.sh
 
 lint: setup
 	$(BIN)/ruff check $(SOURCES)

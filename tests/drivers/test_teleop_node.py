@@ -141,6 +141,8 @@ def test_a_leader_that_is_unplugged_in_mid_motion_is_told_and_the_robot_holds(le
     assert led.position == pytest.approx(rest, abs=5e-3)
     assert led.told[-1] == "teleop"
     assert not led.ask("resume").success
+    led.leader.faults = LinkFaults()  # plugged in again, it may lead at once
+    led.wait(lambda: led.ask("resume").success)
 
 
 def test_a_policy_is_taken_over_and_given_back_without_a_jump(table):

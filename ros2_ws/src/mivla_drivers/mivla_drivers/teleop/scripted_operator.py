@@ -146,20 +146,17 @@ class ScriptedOperator:
     def _judge(self, plan: Plan, before: _Moment, robot: np.ndarray) -> float:
         """The share of the pace for a robot that was seen at `robot` (n,) at the moment `before`: 0 to 1."""
         ahead = np.abs(plan(self._progress + 0.5 * REACTION_S) - plan(self._progress))
-        grasps = bool((ahead > STANDS_M)[~self._arm].any()) and bool((ahead < STANDS_RAD)[self._arm].all())
-        if not grasps and self._fingers_move(before):
+        fingers = bool((ahead > STANDS_M)[~self._arm].any())
+        if not fingers and self._fingers_move(before.when):
             return 0.0
+        grasps = fingers and bool((ahead < STANDS_RAD)[self._arm].all())
         behind = float(np.abs(before.hand - robot)[self._arm].max())
         return float(np.clip(2.0 - behind / (BEHIND_AT_GRASP_RAD if grasps else BEHIND_RAD), 0.0, 1.0))
 
-    def _fingers_move(self, before: _Moment) -> bool:
-        """Whether the robot's fingers were seen to move though the plan's stood, up to the moment `before`."""
-        gripper, since = ~self._arm, before.when - REACTION_S
-        planned = [one.planned[gripper] for one in self._past if since <= one.when <= before.when]
-        seen = [robot[gripper] for when, robot in self._seen if since <= when <= before.when]
-        if not planned or not seen or not gripper.any():
-            return False
-        return bool(np.ptp(planned, axis=0).max() < STANDS_M < np.ptp(seen, axis=0).max())
+    def _fingers_move(self, until: float) -> bool:
+        """Whether the robot's fingers were seen to move up to the moment `until` [s, steady clock]."""
+        seen = [robot[~self._arm] for when, robot in self._seen if until - REACTION_S <= when <= until]
+        return bool(seen) and bool((np.ptp(seen, axis=0) > STANDS_M).any())
 
     def _understood(self, now: float) -> tuple[_Moment, np.ndarray] | None:
         """The newest sight of the robot that a reaction time has passed since, and the hand at that moment."""
