@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from lifecycle_msgs.msg import Transition
 from std_msgs.msg import String
-from test_driver_node import CONTRACT, JOINT1, driving, endpoint_call, graph, shared  # noqa: F401 (fixtures)
+from test_driver_node import CONTRACT, JOINT1, driving, endpoint_call, shared  # noqa: F401 (fixtures)
 
 from mivla_drivers.robots.piper import protocol
 from mivla_drivers.ros.instruction import LATCHED

@@ -11,7 +11,7 @@ import yaml
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
-from test_driver_node import CONTRACT, JOINT1, Operator, graph  # noqa: F401 (fixture)
+from test_driver_node import CONTRACT, JOINT1, Operator
 from trajectory_msgs.msg import JointTrajectory
 
 from mivla_drivers.control.trajectory import ActionChunk

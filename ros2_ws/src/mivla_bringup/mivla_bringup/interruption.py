@@ -74,4 +74,4 @@ def _end_workers() -> None:
     """End the processes of pools, which are waited for otherwise; what they write is whole or not there."""
     if (multiprocessing := sys.modules.get("multiprocessing")) is not None:
         for worker in multiprocessing.active_children():
-            worker.terminate()
+            worker.kill()  # one that has just been forked still hears signals as its parent does
