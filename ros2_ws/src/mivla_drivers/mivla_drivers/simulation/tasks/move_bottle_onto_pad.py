@@ -41,7 +41,7 @@ COLOURS = {
     "black": (0.12, 0.12, 0.12),
 }
 
-BEYOND_REACH_M = 0.8  # from the arm's base; PiPER's grip reaches 0.7 m
+BEYOND_REACH_M = 0.8  # from the arm's base; the bottle's area ends at 0.47 m
 
 LIFTED_M = 0.03
 DOWN_M = 0.01
