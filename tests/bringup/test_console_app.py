@@ -43,7 +43,7 @@ class Bench:
                 self.running = self.app.is_running and self.app.return_code is None
                 self.svg = self.app.export_screenshot()
                 self.screen = "\n".join(
-                    str(self.app.query_one(f"#{name}", Static).render()) for name in ("head", "told", "keys")
+                    str(self.app.query_one(f"#{name}", Static).render()) for name in ("head", "stop", "told", "keys")
                 )
                 self.sizes = {
                     name: self.app.query_one(f"#{name}", Static).size for name in ("alarm", "table", "keys")
@@ -94,6 +94,15 @@ def test_the_keys_and_the_way_of_a_stop_are_on_the_screen(bench):
     bench.press()
     assert "SPACE stop   e enable   h home" in bench.screen
     assert "stop goes by: socket of this machine" in bench.screen
+
+
+def test_a_long_answer_to_a_stop_does_not_hide_what_another_key_came_to(bench):
+    now = time.monotonic()
+    bench.stop = StopStatus(pressed=now - 0.1, acknowledged=now, way="socket", message="x " * 200)
+    bench.state.begin("source policy", now)
+    bench.state.end("source policy", False, "it came within 1 s of the stop", now)
+    bench.press()
+    assert "source policy: NOT DONE" in bench.svg.replace("&#160;", " ")
 
 
 def test_an_alarm_leaves_room_for_parts_and_keys_in_80_by_24(bench):

@@ -61,7 +61,8 @@ class Console(App[None]):
     #alarm.shown { display: block; }
     #head { height: auto; max-height: 4; padding: 0 1; }
     #table { height: 1fr; padding: 0 1; overflow: hidden; }
-    #told { height: auto; max-height: 3; padding: 0 1; }
+    #stop { height: auto; max-height: 3; padding: 0 1; }
+    #told { height: auto; max-height: 2; padding: 0 1; }
     #keys { height: 1; padding: 0 1; }
     """
     ENABLE_COMMAND_PALETTE = False
@@ -81,8 +82,8 @@ class Console(App[None]):
         self.styles_of_levels = STYLES_WITHOUT_COLOUR if self.no_color else STYLES
 
     def compose(self) -> ComposeResult:
-        """An alarm, the driver's mode, the table, what keys came to, and the keys."""
-        for name in ("alarm", "head", "table", "told", "keys"):
+        """An alarm, the driver's mode, the table, what a stop and another key came to, and the keys."""
+        for name in ("alarm", "head", "table", "stop", "told", "keys"):
             yield Static(id=name, markup=False)
 
     def on_mount(self) -> None:
@@ -124,9 +125,10 @@ class Console(App[None]):
         head.append(f"\n{seen.reason}")
         self.query_one("#head", Static).update(head)
         self.query_one("#table", Static).update(_table(seen.rows, self.styles_of_levels))
-        self.query_one("#told", Static).update(
-            Text("\n".join(line for line in (seen.stop, seen.told) if line))
-        )
+        self.query_one("#stop", Static).update(Text(seen.stop))
+        told = self.query_one("#told", Static)
+        told.display = bool(seen.told)
+        told.update(Text(seen.told))
 
 
 def _table(rows: tuple[Row, ...], styles: Mapping[str, str]) -> Table:
