@@ -15,11 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from mivla_drivers.bullet import load_urdf_text, pybullet
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.simulation.expert import WaypointExpert
-from mivla_drivers.simulation.grasping import Waypoint, azimuth, grip_pose, pick_and_place
+from mivla_drivers.simulation.grasping import Waypoint, azimuth, grip_pose, moved, pick_and_place
 from mivla_drivers.simulation.task import GENERALISATION, Task
 from mivla_drivers.simulation.world import furniture
 from mivla_drivers.simulation.world.base_scene import BaseScene, place_within, randomised
@@ -52,6 +53,10 @@ GRASP_HEIGHT_M = 0.065
 APPROACH_M = 0.09
 LIFT_M = 0.09
 OPEN_M, CLOSED_M = 0.07, 0.03
+
+CORRECTED_SHARE = 0.6  # of the ways to bottle and pad that first lead beside them, as an operator's do
+BESIDE_M, BESIDE_BACK_M, BESIDE_UP_M = 0.035, 0.02, 0.025
+BESIDE_TURN_RAD = 0.17
 
 CAP_HEIGHT_M = 0.025
 BOTTLE_URDF = """<?xml version="1.0"?>
@@ -163,14 +168,34 @@ class MoveBottleOntoPad(Task[BottleScene]):
 
 
 def waypoints(scene: BottleScene, rng: np.random.Generator) -> list[Waypoint]:
-    """The grip's way through grasp and release; approach, height and tilt differ with `rng`."""
+    """The grip's way through grasp and release; approach, height and tilt differ with `rng`.
+
+    Some ways lead beside bottle and pad first and are corrected: demonstrations that never err show no policy how to
+    come back from where it erred to.
+    """
     height = scene.table_height + GRASP_HEIGHT_M + rng.uniform(-0.008, 0.008)
     pitch = TOOL_PITCH_DEG + rng.uniform(-4, 4)
     lift = LIFT_M + rng.uniform(-0.01, 0.02)
     approach = APPROACH_M + rng.uniform(-0.015, 0.015)
     grasp = grip_pose((*scene.bottle, height), pitch, azimuth(scene.bottle))
     place = grip_pose((*scene.pad, height + PAD_THICKNESS_M + 0.002), pitch, azimuth(scene.pad))
-    return pick_and_place(grasp, place, CLOSED_M, OPEN_M, lift, approach, approach)
+    way = pick_and_place(grasp, place, CLOSED_M, OPEN_M, lift, approach, approach)
+    approached, above_pad = way[0], way[4]
+    if rng.random() < CORRECTED_SHARE:
+        way.insert(4, replace(above_pad, pose=_beside(above_pad.pose, rng)))
+    if rng.random() < CORRECTED_SHARE:
+        way.insert(0, replace(approached, pose=_beside(approached.pose, rng)))
+    return way
+
+
+def _beside(pose: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`pose` (4, 4) to one side, back, up and turned about the vertical, never nearer to what it approaches."""
+    aside = rng.uniform(-BESIDE_M, BESIDE_M) * pose[:3, 1]
+    result = moved(pose, back=rng.uniform(0.0, BESIDE_BACK_M), up=rng.uniform(0.0, BESIDE_UP_M))
+    result[:3, 3] += aside
+    turn = Rotation.from_euler("z", rng.uniform(-BESIDE_TURN_RAD, BESIDE_TURN_RAD))
+    result[:3, :3] = turn.as_matrix() @ pose[:3, :3]
+    return result
 
 
 def in_middle(bottle: tuple[float, float]) -> bool:
