@@ -91,7 +91,7 @@ class Table(Operator):
 
 
 @pytest.fixture(scope="module")
-def table(graph, tmp_path_factory):  # noqa: F811
+def table(graph, tmp_path_factory):
     table = Table(tmp_path_factory.mktemp("teleop"))
     try:  # a start that fails leaves no process behind
         table.start_teleop()

@@ -80,15 +80,8 @@ def published_state(actions=ACTIONS):
     add_linear("model.t_embedder.mlp.2", WIDTH, WIDTH)
     for i in range(BLOCKS):
         block = f"model.blocks.{i}"
-        for norm in (
-            "attn_norm",
-            "img_cross_norm",
-            "img_cond_norm",
-            "lang_cross_norm",
-            "lang_cond_norm",
-            "ffn_norm",
-        ):
-            add_norm(f"{block}.{norm}", WIDTH)
+        for norm in ("attn", "img_cross", "img_cond", "lang_cross", "lang_cond", "ffn"):
+            add_norm(f"{block}.{norm}_norm", WIDTH)
         for attention in ("attn", "img_cross_attn", "lang_cross_attn"):
             add(f"{block}.{attention}.wq.weight", WIDTH, WIDTH)
             add(f"{block}.{attention}.wkv.weight", KV_HEADS * HEAD * 2, WIDTH)

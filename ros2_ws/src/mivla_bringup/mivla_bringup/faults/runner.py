@@ -133,10 +133,8 @@ def _measured(
     times, poses = rig.wire.commands(began - BEFORE_S, end)
     commands_judged = not (fault.interrupts and rig.wire.is_resampled)
     judged = ~gripper if fault.gripper_springs else np.ones(len(gripper), dtype=bool)
-    commanded, true = (
-        speeds(times, poses, limits, gripper),
-        speeds(motion.times, motion.positions[:, judged], limits[judged], gripper[judged]),
-    )
+    commanded = speeds(times, poses, limits, gripper)
+    true = speeds(motion.times, motion.positions[:, judged], limits[judged], gripper[judged])
     bends, period_s = rig.contract.limits.acceleration, rig.wire.period_s
     named = rig.ear.first(fault.expected, began, end) if fault.expected else None
     said = _said_until(rig, began, mended)

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from mivla_bringup.plain_text import plain
 from mivla_bringup.record.cues import Cues
 from mivla_bringup.record.dialogue import Act, Dialogue, Intent, Phase, Reply
+from mivla_bringup.record.episode import Episode, delete_episode
 from mivla_bringup.record.inputs import Requests, RequestSource
 from mivla_bringup.record.leader import LeaderWatch
 from mivla_bringup.record.line import LiveLine
 from mivla_bringup.record.plan import SessionPlan
 from mivla_bringup.record.progress import RecordProgress, good_episodes
 from mivla_bringup.record.readiness import ACTIVE, mode_of, set_up_recorder, wait_for_bringup
-from mivla_bringup.record.recorder_watch import SILENT_S, RecorderWatch
-from mivla_bringup.trials.errors import TrialError, TryLeftOut
+from mivla_bringup.record.recorder_watch import RecorderWatch
+from mivla_bringup.trials.errors import TryLeftOut
 from mivla_bringup.trials.operated_robot import OperatedRobot
 from mivla_bringup.trials.scene import SimulatedScene, TrialPlan
 from mivla_drivers.contract import RobotContract
 from mivla_drivers.errors import MivlaError
-from mivla_drivers.recording.judgement import SUCCESS, USABLE, judge_episode
-from mivla_drivers.recording.layout import COMMAND_SOURCES, read_description
+from mivla_drivers.recording.judgement import SUCCESS, USABLE
 from mivla_drivers.ros.robot_client import CallRefused, RobotClient
 
 TICK_S = 0.05
-HELD_S = 1.0  # within which the driver tells that it gave the robot to the source
 
 
 class RecordSession:
@@ -52,14 +49,12 @@ class RecordSession:
         self._robot = OperatedRobot(contract, client)
         self._dialogue = Dialogue()
         self._preparing = False
-        self._folder: Path | None = None
-        self._seed: int | None = None
         self._done = False
-        self._given_at = 0.0
         self._check = check
         client.check = self._poll
         self._leader = LeaderWatch(contract, client)
         self._recorder, self._line = RecorderWatch(client), LiveLine()
+        self._episode = self._new_episode(None)
 
     def wait_until_ready(self, deadline_s: float) -> None:
         """Wait for driver and recorder, and end an episode that an earlier session left under way.
@@ -83,7 +78,7 @@ class RecordSession:
         try:
             while (good := self._progress.good) < self._plan.wanted:
                 try:
-                    if not self._episode(good + 1):
+                    if not self._record(good + 1):
                         return False
                 except TryLeftOut as left:
                     self._cues.tell(str(left))
@@ -94,10 +89,13 @@ class RecordSession:
 
     # One episode
 
-    def _episode(self, number: int) -> bool:
+    def _new_episode(self, seed: int | None) -> Episode:
+        return Episode(self._client, self._plan, seed, self._leader, self._recorder)
+
+    def _record(self, number: int) -> bool:
         """Whether to go on after it."""
         seed = self._progress.next_seed() if self._scene is not None else None
-        self._folder = None
+        self._episode = self._new_episode(seed)
         if self._dialogue.wants_break:
             self._dialogue.phase = Phase.PAUSED
             if not self._converse(number, lambda: self._dialogue.phase is Phase.PAUSED):
@@ -110,7 +108,7 @@ class RecordSession:
             f"episode {number}. ready",
             f"episode {number}/{self._plan.wanted}{where}: {self._plan.instruction(seed)!r}  {self._dialogue.hint}",
         )
-        self._done, self._seed = False, seed
+        self._done = False
         return self._converse(number, lambda: not self._done)
 
     def _prepare(self, number: int, seed: int | None) -> bool:
@@ -174,73 +172,52 @@ class RecordSession:
         elif act is Act.JUDGE:
             self._judge(reply.judgement)
         elif act is Act.NEXT:
-            self._progress.skip(self._seed)
+            self._progress.skip(self._episode.seed)
             self._done = True
         elif act in (Act.DISCARD, Act.REDO):
-            self._delete(self._folder)
+            delete_episode(self._episode.folder, self._progress.out)
             if act is Act.DISCARD:
-                self._progress.skip(self._seed)
+                self._progress.skip(self._episode.seed)
             self._cues.tell("discarded" if act is Act.DISCARD else "again")
             self._done = True
         elif act is Act.REDO_LAST:
             self._redo_last()
 
     def _begin(self) -> None:
-        """Record, then give the robot to its source: its first command belongs to the episode."""
-        client, plan = self._client, self._plan
         try:
-            if plan.source == "teleop" and (problem := self._leader.problem()):
-                raise CallRefused(problem)
-            client.say(plan.instruction(self._seed))
-            self._folder = Path(client.record())
-            client.select_source(plan.source)
+            self._episode.begin()
         except CallRefused as error:
             self._dialogue.next()
             self._cues.tell("not started", f"not started: {plain(error)}  {self._dialogue.hint}")
-            if self._folder is not None:
-                with suppress(CallRefused):
-                    client.discard()
-                self._folder = None
             return
-        self._given_at = time.monotonic()
         self._cues.tell("recording", f"RECORDING  {self._dialogue.hint}")
 
     def _end(self) -> None:
-        """Take the robot back, and end the episode as unjudged: a judgement is written afterwards."""
-        client = self._client
-        client.select_source("none")
-        try:
-            answer = client.save()
-        except CallRefused as error:  # also of an episode that nobody can learn from
-            answer = str(error)
-        client.say("")
-        folder, *audit = answer.splitlines()
-        if self._folder is None or folder != str(self._folder):
-            if self._dialogue.stopped:  # the recorder ended it by itself
-                return
-            raise TrialError(f"recorder/save: {answer}")
+        """End the episode, and say what the audit found."""
+        audit = self._episode.end(interrupted=bool(self._dialogue.stopped))
+        if audit is None:
+            return
         problems = [line for line in audit if line.startswith("problem")]
-        verdict = self._verdict()
+        verdict = self._episode.verdict
         self._cues.tell(
             "ended" if verdict == USABLE else "ended, but not usable",
-            "\n".join([f"{self._folder.name}: {verdict}", *(f"    {line}" for line in problems)]),
+            "\n".join([f"{self._name}: {verdict}", *(f"    {line}" for line in problems)]),
         )
         if self._dialogue.phase is Phase.ENDED:
             self._cues.tell("how did it go", self._dialogue.hint)
 
     def _judge(self, judgement: str) -> None:
         """Write the judgement; offer to record it again where the audit contradicts a success."""
-        assert self._folder is not None
-        judge_episode(self._folder, judgement)
-        verdict = self._verdict()
-        if judgement == SUCCESS and read_description(self._folder).get("unusable"):
+        usable = self._episode.judge(judgement)
+        if judgement == SUCCESS and not usable:
             self._dialogue.review()
+            verdict = self._episode.verdict
             self._cues.tell("not usable. again?", f"NOT USABLE: {verdict}  {self._dialogue.hint}")
             return
         if judgement != SUCCESS:
-            self._progress.skip(self._seed)
+            self._progress.skip(self._episode.seed)
         self._cues.tell(
-            judgement, f"{judgement}: {self._folder.name}  {self._progress.good}/{self._plan.wanted} good"
+            judgement, f"{judgement}: {self._name}  {self._progress.good}/{self._plan.wanted} good"
         )
         self._done = True
 
@@ -250,14 +227,9 @@ class RecordSession:
             self._cues.tell("nothing was kept yet")
             return
         last = max(kept, key=lambda one: one[1].get("started", 0.0))[0]
-        self._delete(last)
+        delete_episode(last, self._progress.out)
         self._cues.tell("the last one again", f"deleted {last.name}; it is recorded again")
         self._done = True
-
-    def _delete(self, folder: Path | None) -> None:
-        """Remove an episode of this session's folder, and nothing else."""
-        if folder is not None and folder.resolve().parent == self._progress.out.resolve():
-            shutil.rmtree(folder)
 
     # What goes on meanwhile
 
@@ -265,25 +237,15 @@ class RecordSession:
         """End the episode where the driver took the robot away, or the recorder ended it by itself."""
         if self._dialogue.phase is not Phase.RECORDING:
             return
-        now = time.monotonic()
-        report = self._client.driver_report()
-        held = report.when > self._given_at + HELD_S
-        if (
-            held and report.values.get("command_source") not in COMMAND_SOURCES
-        ):  # one may take over from the other
-            self._dialogue.end_without(f"the driver took the robot away ({plain(report.message)})")
-        elif (recorder := self._recorder.values(now)) is None:
-            raise TrialError(f"recorder: silent for {SILENT_S:g} s while it was recording")
-        elif held and "folder" not in recorder:
-            self._dialogue.end_without(self._recorder.message or "the recorder ended the episode")
-        else:
-            return
-        self._cues.tell("the episode ended", self._dialogue.stopped)
-        self._end()
+        why = self._episode.interruption(time.monotonic())
+        if why:
+            self._dialogue.end_without(why)
+            self._cues.tell("the episode ended", why)
+            self._end()
 
-    def _verdict(self) -> str:
-        assert self._folder is not None
-        return str(read_description(self._folder).get("verdict", ""))
+    @property
+    def _name(self) -> str:
+        return "" if self._episode.folder is None else self._episode.folder.name
 
     def _poll(self) -> None:
         """The client's check, before each of its waits.

@@ -47,8 +47,7 @@ def finetune(
     """Fine-tune the policy of `base` on the demonstrations in `folders`. All processes call this.
 
     The base's statistics of this robot stay. Where its action layers were never trained, or never with this robot,
-    the demonstrations' take their place; so they do in single slots that the base's do not cover, each of which is
-    named.
+    the demonstrations' take their place, as in single slots that the base's do not cover, each of which is named.
 
     Args:
         folders: of recordings, or of an annotated data set.
@@ -63,25 +62,19 @@ def finetune(
             they lack a view.
     """
     processes = processes or Processes(0, 1, torch.device("cpu"))
-    require_another_folder(run.out, base)
-    checkpoint = load_policy_folder(base)
-    require_encoders(checkpoint.model.config, base)
+    checkpoint = _load_base(run, base)
     model = _model(checkpoint, views, run)
     views = model.config.views
 
     data = _data(run, folders, views, processes)
     contract = contract_of_set(read_set(data.folders[0]))
-    known = checkpoint.statistics_of(contract.robot)
-    if contract.robot == checkpoint.contract.robot or (known is None and not transfer):
-        shared = [view for view in views if view in checkpoint.model.config.views]
-        _require_robot_of_base(checkpoint.contract, contract, folders[0], shared)
+    known = _known_statistics(checkpoint, contract, folders[0], views, transfer)
     data.require_robots({contract.robot}, only=True)
     data.require_slots(contract)
     run.out.mkdir(parents=True, exist_ok=True)
     statistics, uncovered = _statistics(data, checkpoint, known)
     keep_meaning(replace(checkpoint, model=model), statistics)
-    if processes.is_main:
-        _warn_of(uncovered, folders[0])
+    _warn_of(uncovered if processes.is_main else (), folders[0])
 
     made_from = {"data": data.digest, "base": digest_of_policy(base), "views": " ".join(views)}
     by_robot = {contract.robot: statistics}
@@ -93,6 +86,14 @@ def finetune(
         shutil.rmtree(run.out / FOLDER)  # a finished policy is not gone on with
     processes.barrier()
     return summarise(data, result, model.config, unused)
+
+
+def _load_base(run: Run, base: Path) -> Checkpoint:
+    """The policy of `base`, which has all its encoders and is not what the run writes."""
+    require_another_folder(run.out, base)
+    checkpoint = load_policy_folder(base)
+    require_encoders(checkpoint.model.config, base)
+    return checkpoint
 
 
 def _data(run: Run, folders: Sequence[Path], views: Sequence[str], processes: Processes) -> Dataset:
@@ -137,6 +138,17 @@ def _model(checkpoint: Checkpoint, views: Sequence[str] | None, run: Run) -> Miv
     model = Mivla(config)
     carry_over(base, model)
     return model
+
+
+def _known_statistics(
+    checkpoint: Checkpoint, found: RobotContract, data: Path, views: Sequence[str], transfer: bool
+) -> Statistics | None:
+    """The base's statistics of the robot `found` in `data`; None where it has none, and `transfer` allows that."""
+    known = checkpoint.statistics_of(found.robot)
+    if found.robot == checkpoint.contract.robot or (known is None and not transfer):
+        shared = [view for view in views if view in checkpoint.model.config.views]
+        _require_robot_of_base(checkpoint.contract, found, data, shared)
+    return known
 
 
 def _statistics(

@@ -92,11 +92,8 @@ def write_policy(
     carry_encoders(model, encoders, run.out)
     save_policy(run.out, trained, contract, statistics, about)
     write_card(run.out, trained, contract, about)
-    draw_loss(
-        result.progress.log,
-        run.out / "loss.png",
-        f"{run.out.name}: {run.recipe.objective}, {len(data)} samples",
-    )
+    title = f"{run.out.name}: {run.recipe.objective}, {len(data)} samples"
+    draw_loss(result.progress.log, run.out / "loss.png", title)
     return summary
 
 

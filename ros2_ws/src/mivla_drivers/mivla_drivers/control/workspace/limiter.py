@@ -10,6 +10,7 @@ from mivla_drivers.contract.robot_contract import RobotContract, Workspace
 from mivla_drivers.control.workspace.braking import BrakingPath
 from mivla_drivers.control.workspace.clearance import Bound, Clearance, Distances
 from mivla_drivers.control.workspace.slowing import LinearBound
+from mivla_drivers.control.workspace.slowing_reason import SlowingReason
 from mivla_drivers.control.workspace.tool_speed import ToolSpeed
 from mivla_drivers.control.workspace.tree import LinkTree
 
@@ -26,8 +27,6 @@ SAMPLE_SPACING = (
     0.025  # of the poses of a braking path that are looked at [rad or m], of the joint that moves most
 )
 MOST_SAMPLES = 90  # more than the longest braking path needs that a contract may have
-HELD_S = 0.5  # so long a bound must hold the robot back until an operator is warned
-SHOWN_S = 0.3  # so long a bound is named after it last held the robot back
 ROUNDING_M = 1e-9
 DEEPER_M = 1e-3  # than it was found, so far may a robot go that began inside a forbidden zone: it must be able to turn
 AIM_SPEED = 0.995  # of the tool's speed limit, now
@@ -71,7 +70,7 @@ class WorkspaceLimiter:
         self._reduced = False
         self._foreseen: dict[int, LinearBound] = {}
         self._foreseen_for = 0
-        self._reason, self._shown, self._holds, self._held = "", 0, False, 0
+        self._slowing = SlowingReason(period_s)
 
     @property
     def bounds(self) -> tuple[Bound, ...]:
@@ -110,28 +109,18 @@ class WorkspaceLimiter:
     @property
     def reason(self) -> str:
         """What slows the robot, in an operator's words; empty where nothing does."""
-        return self._reason if self._shown > 0 else ""
+        return self._slowing.text
 
     @property
     def state(self) -> str:
         """What is enforced, and what slows the robot now, for diagnostics."""
-        workspace, limit = self._workspace, self.tool_speed_m_s
-        kept = []
-        if workspace.table_height_m is not None:
-            kept.append(f"table at {workspace.table_height_m:.3f} m")
-        if workspace.lower is not None:
-            kept.append("box")
-        if workspace.self_collision_pairs:
-            kept.append(f"{len(workspace.self_collision_pairs)} pairs of links")
-        if limit is not None:
-            kept.append(f"tool at most {limit:.2f} m/s")
-        enforced = f"enforced: {', '.join(kept)}" if kept else "the contract states none"
+        enforced = _enforced(self._workspace, self.tool_speed_m_s)
         return f"{enforced}; {self.reason}" if self.reason else enforced
 
     @property
     def holds_back(self) -> bool:
-        """Whether a bound of the place, not of the tool's speed, has slowed the robot for `HELD_S`."""
-        return self._held * self._period >= HELD_S
+        """Whether a bound of the place, not of the tool's speed, has slowed the robot for a while."""
+        return self._slowing.holds_back
 
     def limit(self, position: np.ndarray, velocity: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """The velocity for the next period, (n,), each joint's between `wanted` and braking.
@@ -140,9 +129,8 @@ class WorkspaceLimiter:
             position, velocity: what was commanded last, (n,).
             wanted: velocity that the joints' own limits allow, (n,).
         """
-        self._shown -= 1
+        self._slowing.step()
         self._foreseen_for -= 1
-        self._held = self._held + 1 if self._holds and self._shown > 0 else 0
         slowest = self._braking.slowed(velocity)
         limit = self.tool_speed_m_s
         if limit is not None and self._tool.surely_below(wanted, limit):
@@ -158,7 +146,7 @@ class WorkspaceLimiter:
     ) -> np.ndarray:
         slowed = self._tool.slowed(position, wanted, slowest, self._period, AIM_SPEED * limit)
         if slowed is not wanted:
-            self._note(f"the tool's speed is limited to {limit:.2f} m/s", holds=False)
+            self._slowing.note(f"the tool's speed is limited to {limit:.2f} m/s", holds=False)
         return slowed
 
     def _may_be_reached(self, position: np.ndarray, velocity: np.ndarray) -> np.ndarray:
@@ -193,7 +181,7 @@ class WorkspaceLimiter:
             if clear and fast is None:
                 return allowed
             if fast is not None:
-                self._note(f"the tool's speed is limited to {limit:.2f} m/s", holds=False)
+                self._slowing.note(f"the tool's speed is limited to {limit:.2f} m/s", holds=False)
                 allowed = np.where(fast, slowest + EASED * (allowed - slowest), allowed)
             slower = (
                 allowed if clear else self._slow_approach(path, poses, periods, allowed, slowest, lacking)
@@ -241,7 +229,7 @@ class WorkspaceLimiter:
                     linear, self._braking, position, velocity, slowest, aim, self._weights
                 )
                 if less is not velocity:
-                    self._note(self._clearance.bounds[linear.bound].text, holds=True)
+                    self._slowing.note(self._clearance.bounds[linear.bound].text, holds=True)
                 velocity = less
             if velocity is before:
                 break
@@ -290,8 +278,19 @@ class WorkspaceLimiter:
             )
         return self._slowed(poses[0], slowest, velocity)
 
-    def _note(self, reason: str, holds: bool) -> None:
-        self._reason, self._holds, self._shown = reason, holds, round(SHOWN_S / self._period)
+
+def _enforced(workspace: Workspace, tool_speed_m_s: float | None) -> str:
+    """The bounds that hold, in an operator's words."""
+    kept = []
+    if workspace.table_height_m is not None:
+        kept.append(f"table at {workspace.table_height_m:.3f} m")
+    if workspace.lower is not None:
+        kept.append("box")
+    if workspace.self_collision_pairs:
+        kept.append(f"{len(workspace.self_collision_pairs)} pairs of links")
+    if tool_speed_m_s is not None:
+        kept.append(f"tool at most {tool_speed_m_s:.2f} m/s")
+    return f"enforced: {', '.join(kept)}" if kept else "the contract states none"
 
 
 def workspace_limiter(contract: RobotContract, period_s: float) -> WorkspaceLimiter | None:

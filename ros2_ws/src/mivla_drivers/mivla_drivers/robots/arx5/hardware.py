@@ -3,8 +3,7 @@
 The SDK's emergency state never returns and its constructor can hang, so a worker whose state stands still is killed
 and started again. While no SDK speaks to them the motors keep their last command: an arm that was held is held on,
 with the torque for that pose, until the motors' own time-out. What that is on a real arm is not documented.
-The SDK never says that a motor has fallen silent: it goes on telling that motor's last reading. A motor that is
-alive never reads the same speed and torque for long, so a reading that stands still is an old one.
+Which motor has fallen silent the SDK never says (readings.py).
 """
 
 from __future__ import annotations
@@ -18,11 +17,13 @@ import numpy as np
 
 from mivla_drivers.contract import EMULATED, PartConfig, RobotContract, backend_options
 from mivla_drivers.errors import ContractError, EmulatorMissing, HardwareError
+from mivla_drivers.robots.arx5.command_times import CommandTimes
 from mivla_drivers.robots.arx5.geometry import require_urdf
 from mivla_drivers.robots.arx5.model import JOINTS, MODELS
 from mivla_drivers.robots.arx5.motor_errors import MotorErrors
 from mivla_drivers.robots.arx5.options import BackendOptions
 from mivla_drivers.robots.arx5.probe import probe, require
+from mivla_drivers.robots.arx5.readings import MotorReadings
 from mivla_drivers.robots.arx5.worker import COMMAND_SIZE, STATE_SIZE
 from mivla_drivers.robots.hardware import Measurement
 from mivla_drivers.transport import emulated_socketcan, socketcan
@@ -34,14 +35,12 @@ WORKER = "mivla_drivers.robots.arx5.worker"
 GIVEN_UP = "emergency state"  # what the SDK says before it goes on no more
 START_S = 10.0  # to import the SDK and to construct its controller
 START_TRIES = 3
-UNCHANGED_S = 0.05  # readings of a motor that is alive change more often than this
 HUNG_S = 1.0  # a machine that is busy holds the SDK up for less
 ENABLE_AGAIN_S = 0.5
 MOST_FROM_HOLD_RAD = 0.15  # the SDK throws at 0.2 rad, and would leap by less
 PREVIEW_PERIODS = (
     2  # of the driver, in which a command is reached: one that comes a period late is still a line
 )
-CATCH_UP = 0.05  # share of a command's delay that the next ones are told to be later
 SPEED_SHARE = 1.1  # of the contract's: the SDK goes no faster, whatever it has to make up for
 LIMIT_SLACK_RAD = 1e-6
 
@@ -74,8 +73,8 @@ class Arx5Hardware:
         require_urdf(contract, part, self._options.model)
         self._bus = part.bus
         self._speed_limits = SPEED_SHARE * contract.limits.velocity[part.joint_indices]
-        self._period_s = 1.0 / contract.control_rate_hz
-        self._given_last = -math.inf
+        self._preview_s = PREVIEW_PERIODS / contract.control_rate_hz
+        self._times = CommandTimes(1.0 / contract.control_rate_hz, self._preview_s)
         self._emulated = self._bus.startswith(EMULATED)
         self._channel = self._bus.removeprefix(EMULATED)
         if not self._emulated and not self._channel.startswith("can"):
@@ -90,10 +89,7 @@ class Arx5Hardware:
         self._started = -math.inf
         self._starts = 0
         self._asked = -math.inf
-        self._number = 0
-        self._heard = -math.inf
-        self._reading = np.zeros((3, JOINTS + 1))
-        self._changed = np.full(JOINTS + 1, -math.inf)
+        self._readings = MotorReadings(JOINTS + 1)
         self._has_gains = False
 
     @property
@@ -133,9 +129,9 @@ class Arx5Hardware:
         self._starts = 0
         try:
             self._probe()
-            self._process = SdkProcess(
-                WORKER, self._configuration(), (COMMAND_SIZE, STATE_SIZE), self._environment(), GIVEN_UP
-            )
+            environment = emulated_socketcan.environment(self._channel) if self._emulated else {}
+            sizes = (COMMAND_SIZE, STATE_SIZE)
+            self._process = SdkProcess(WORKER, self._configuration(), sizes, environment, GIVEN_UP)
             self._start(time.monotonic())
             give_up = time.monotonic() + START_S
             while self._process.state() is None:
@@ -180,10 +176,10 @@ class Arx5Hardware:
     def read(self, now: float) -> Measurement:
         """Newest state, dated by `now` [s, steady clock]."""
         found = None if self._process is None else self._process.state()
-        if found is not None and found[1] != self._number:
-            self._take(found[0], found[1], now)
-        ages = self._ages(now)
-        position, velocity, effort = (row.copy() for row in self._reading)
+        if found is not None and self._readings.update(found[0][1:-1], found[1], now):
+            self._has_gains = bool(found[0][-1])
+        ages = self._readings.ages(now)
+        position, velocity, effort = self._readings.copies()
         return Measurement(
             position=position,
             velocity=velocity,
@@ -203,20 +199,7 @@ class Arx5Hardware:
         """
         target = position.copy()
         target[JOINTS] = min(max(target[JOINTS], 0.0), self._options.gripper_width)
-        self._running().command(np.concatenate([[self._given(time.monotonic())], target]))
-
-    def _given(self, now: float) -> float:
-        """When a command counts as given [s]: a period after the one before, as it was meant, whatever delayed it."""
-        due = self._given_last + self._period_s
-        late = now - due
-        self._given_last = due + CATCH_UP * late if abs(late) < PREVIEW_PERIODS * self._period_s else now
-        return self._given_last
-
-    def _ages(self, now: float) -> np.ndarray:
-        """How old each joint's reading is [s], (7,); infinite before the first."""
-        behind = self._heard - self._changed  # no motor is called silent where nothing at all is heard
-        behind[~(behind > UNCHANGED_S)] = 0.0
-        return now - self._heard + behind
+        self._running().command(np.concatenate([[self._times.next(time.monotonic())], target]))
 
     def recover(self) -> None:
         """Kill an SDK that stands still, or that hears no motor, or start one that has ended.
@@ -234,7 +217,10 @@ class Arx5Hardware:
             self._start(now)
             raise HardwareError(f"arx5: the SDK has ended and is started again. {words}".strip())
         # Every motor is silent where the SDK stands still, and where the bus is gone: a new one opens it again.
-        silent_s = now - self._started - START_S + HUNG_S if self._number == 0 else self._ages(now).min()
+        if self._readings.received_any:
+            silent_s = self._readings.ages(now).min()
+        else:
+            silent_s = now - self._started - START_S + HUNG_S
         if self._process.alarmed or silent_s > HUNG_S:
             self._process.kill()
 
@@ -247,12 +233,13 @@ class Arx5Hardware:
         self._lock.release()
 
     def _require_near(self, hold: np.ndarray) -> None:
-        away = np.abs(hold - self._reading[0])[:JOINTS]
+        position = self._readings.position
+        away = np.abs(hold - position)[:JOINTS]
         if not away.max() <= MOST_FROM_HOLD_RAD:
             joint = int(away.argmax())
             raise HardwareError(
                 f"arx5: enable: expected a hold within {MOST_FROM_HOLD_RAD} rad of where the joints are, found "
-                f"{hold[joint]:.3f} for {self._joints[joint]} at {self._reading[0][joint]:.3f} rad: it would leap"
+                f"{hold[joint]:.3f} for {self._joints[joint]} at {position[joint]:.3f} rad: it would leap"
             )
 
     def _faults(self) -> tuple[str, ...]:
@@ -264,15 +251,10 @@ class Arx5Hardware:
 
     def _start(self, now: float) -> None:
         assert self._process is not None
-        self._number, self._has_gains, self._started = 0, False, now
+        self._readings.restart()
+        self._has_gains, self._started = False, now
         self._starts += 1
         self._process.start()
-
-    def _take(self, state: np.ndarray, number: int, now: float) -> None:
-        reading = state[1:-1].reshape(3, JOINTS + 1)
-        self._changed[(reading != self._reading).any(axis=0)] = now
-        self._reading, self._number, self._heard = reading, number, now
-        self._has_gains = bool(state[-1])
 
     def _probe(self) -> None:
         """See which motors answer, before the SDK speaks to them."""
@@ -291,13 +273,15 @@ class Arx5Hardware:
 
     def _require_alive(self, give_up: float) -> None:
         """Wait until every motor's reading has changed, which one that never answered does not."""
-        while not np.isfinite(self._changed).all():
+        while self._readings.silent.any():
             self.read(time.monotonic())
             if time.monotonic() > give_up:
                 motors = zip(
-                    self._joints, MODELS[self._options.model].identifiers, self._changed, strict=True
+                    self._joints, MODELS[self._options.model].identifiers, self._readings.silent, strict=True
                 )
-                silent = ", ".join(f"{joint} (motor {motor})" for joint, motor, at in motors if np.isinf(at))
+                silent = ", ".join(
+                    f"{joint} (motor {motor})" for joint, motor, is_silent in motors if is_silent
+                )
                 raise HardwareError(f"arx5: {silent} did not answer on {self._bus}: check the cables")
             time.sleep(0.005)
 
@@ -312,12 +296,9 @@ class Arx5Hardware:
             "channel": self._channel,
             "can": self._interface,
             "interface": "can0" if self._emulated else self._channel,
-            "preview_s": PREVIEW_PERIODS * self._period_s,
+            "preview_s": self._preview_s,
             "speed_limits": self._speed_limits.tolist(),
         }
-
-    def _environment(self) -> dict[str, str]:
-        return emulated_socketcan.environment(self._channel) if self._emulated else {}
 
 
 def _require_within(contract: RobotContract, part: PartConfig, options: BackendOptions) -> None:

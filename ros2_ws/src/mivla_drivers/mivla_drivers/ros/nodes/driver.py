@@ -15,34 +15,30 @@ All this is no emergency stop: a robot needs one in hardware.
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.task import Future
-from std_srvs.srv import Trigger
 
 from mivla_drivers.contract import load_contract
 from mivla_drivers.control.driver import Driver
 from mivla_drivers.control.driver_report import Mode, StepReport
 from mivla_drivers.control.driver_thread import DriverThread
 from mivla_drivers.control.target_selector import SOURCES
-from mivla_drivers.errors import CommandRefused, ContractError, HardwareError, MivlaError
+from mivla_drivers.errors import ContractError, HardwareError, MivlaError
 from mivla_drivers.robots import DEFAULT_ROBOT
 from mivla_drivers.ros.chunk_listener import ChunkListener
 from mivla_drivers.ros.driver_diagnostics import DriverDiagnostics
+from mivla_drivers.ros.driver_services import ACTIONS, DriverServices
 from mivla_drivers.ros.failure_reporter import FailureReporter
 from mivla_drivers.ros.in_control import InControlTeller
 from mivla_drivers.ros.instruction import InstructionKeeper
 from mivla_drivers.ros.joint_state_publisher import JointStatePublisher
-from mivla_drivers.ros.node_endpoint import in_executor, open_endpoint
-from mivla_drivers.ros.operator_endpoint import Answer, OperatorEndpoint
+from mivla_drivers.ros.node_endpoint import open_endpoint
+from mivla_drivers.ros.operator_endpoint import OperatorEndpoint
 from mivla_drivers.ros.other_drivers import OtherDrivers
 from mivla_drivers.ros.parameters import ParameterSpec, declare
 from mivla_drivers.ros.repeater import Repeater
@@ -56,7 +52,6 @@ TICK_S = 0.05
 LOOK_S = 0.2  # from one look for other drivers to the next
 RETRY_S = 1.0
 GIL_TURN_S = 0.0005  # the control thread must get its turn while messages are being parsed
-POLL_S = 0.02
 PARAMETERS = {
     "robot": ParameterSpec(
         DEFAULT_ROBOT, "a robot's name or the path of a robot.yaml", fixed=False, check=load_contract
@@ -70,13 +65,7 @@ PARAMETERS = {
         50.0, "how often joint_states is published [Hz]", minimum=1.0, maximum=1000.0, fixed=False
     ),
 }
-SERVICES: dict[str, Callable[[Driver], None]] = {
-    "stop": Driver.stop,
-    "disable": Driver.disable,
-    "home": Driver.home,
-}
 PAUSED = "paused by an empty sentence, the arm holds: say what to do to go on"
-ACTIONS = ("enable", *SERVICES, "source", "say")
 
 
 class DriverNode(LifecycleNode):
@@ -92,16 +81,11 @@ class DriverNode(LifecycleNode):
         self._driver: DriverThread | None = None
         self._failure: MivlaError | None = None
         self._failures = FailureReporter(self)
-        self._enabling: list[Future] = []
         self._listeners: dict[str, ChunkListener] = {}
         self._paused: bool | None = None  # whether the newest sentence was empty; None before the first
         self._source = SourceParameter(self)
         self.add_on_set_parameters_callback(self._check_reduced)
         self.add_post_set_parameters_callback(self._apply_parameters)
-        waiting = MutuallyExclusiveCallbackGroup()  # in the node's own, it would lock out all others
-        self.create_service(Trigger, "~/enable", self._enable, callback_group=waiting)
-        for name in SERVICES:
-            self.create_service(Trigger, f"~/{name}", partial(self._serve, name))
         self._joint_states = JointStatePublisher(self, lambda: self._value("joint_state_rate_hz"))
         self._in_control = InControlTeller(self)
         diagnostics = self.create_lifecycle_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -110,8 +94,11 @@ class DriverNode(LifecycleNode):
         self.create_timer(LOOK_S, self._others.look)
         self._retry = self.create_timer(RETRY_S, self._autostart, autostart=self._value("autostart"))
         self._instruction = InstructionKeeper(self, self._heed)
+        self._operator = DriverServices(
+            self, lambda: self._driver, self._listeners, self._source, self._instruction
+        )
         self._diagnostics = DriverDiagnostics(self, diagnostics, self._instruction, self._joint_states.age_s)
-        self._endpoint = open_endpoint(self, ACTIONS, self._answer)
+        self._endpoint = open_endpoint(self, ACTIONS, self._operator.answer)
         self._teller = Repeater(self._tell, TICK_S, self._report_error, "diagnostics")
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -179,7 +166,7 @@ class DriverNode(LifecycleNode):
                 raise self._failure
             return
         self.trigger_activate()
-        self._ask(Driver.enable)
+        self._operator.ask(Driver.enable)
         self._retry.cancel()
 
     def _publish(self, report: StepReport) -> None:
@@ -191,11 +178,11 @@ class DriverNode(LifecycleNode):
         """Answer those who wait for enable, and show in the parameter which source the driver follows."""
         driver = self._driver
         if driver is None:
-            self._answer_enabling()
+            self._operator.answer_enabling()
             return
         mode, source = driver.call_always(lambda driver: (driver.mode, driver.source))
         if mode is not Mode.ENABLING:
-            self._answer_enabling()
+            self._operator.answer_enabling()
         self._follow(source)
 
     def _tell(self) -> None:
@@ -227,101 +214,17 @@ class DriverNode(LifecycleNode):
         """Another driver speaks in this namespace: hold, since one source would move both robots."""
         self._diagnostics.notice(others)
         self.get_logger().error(others, throttle_duration_sec=5.0)
-        self._ask(lambda driver: driver.fail(others) if driver.mode is Mode.ACTIVE else None)
-
-    def _answer_enabling(self) -> None:
-        while self._enabling:
-            self._enabling.pop().set_result(None)
+        self._operator.ask(lambda driver: driver.fail(others) if driver.mode is Mode.ACTIVE else None)
 
     def _follow(self, source: str) -> None:
         """The driver follows `source` now, which the parameter shows and whoever records hears."""
         self._in_control.tell(source)
         self._source.follow(source)
 
-    def _ask(self, request: Callable[[Driver], None]) -> str:
-        """Put an operator's request to the driver; why it was refused, or nothing."""
-        driver = self._driver  # another thread may clean up meanwhile
-        if driver is None:
-            return "the driver node is not configured: configure and activate it first"
-        try:
-            driver.call(request)
-        except CommandRefused as error:
-            return str(error)
-        return ""
-
-    def _serve(self, name: str, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        refusal = self._ask(SERVICES[name])
-        response.success = not refusal
-        response.message = refusal or self._state()[1]
-        return response
-
-    def _state(self) -> tuple[str, str]:
-        """Mode of the driver, and its state in a sentence."""
-        driver = self._driver
-        if driver is None:
-            return "", "the driver node is not configured"
-        state = driver.diagnostics()
-        return str(state.values["mode"]), state.message
-
-    async def _enable(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Answers once motors have power, or do not come up; other services go on meanwhile."""
-        response.message = self._ask(Driver.enable)
-        if not response.message:
-            answered: Future = Future(executor=self.executor)
-            self._enabling.append(answered)
-            await answered
-            mode, response.message = self._state()
-            response.success = mode == Mode.ACTIVE.value
-        return response
-
-    def _answer(self, action: str, value: str) -> Answer:
-        """An operator's call, in the endpoint's thread: a stop must not wait for the executor's turn."""
-        if action == "say":
-            return self._instruction.say(value)
-        if action == "source":
-            return self._give(value)
-        refusal = self._ask(Driver.enable if action == "enable" else SERVICES[action])
-        if refusal:
-            return Answer(False, refusal)
-        mode, message = self._state()
-        while action == "enable" and mode == Mode.ENABLING.value:
-            time.sleep(POLL_S)
-            mode, message = self._state()
-        return Answer(action != "enable" or mode == Mode.ACTIVE.value, message)
-
-    def _give(self, source: str) -> Answer:
-        """Give the robot to a source at once, and the parameter follows; only that where no driver runs yet."""
-        driver = self._driver
-        if driver is None or not driver.is_running or source not in SOURCES:
-            return in_executor(self, self._select, source)
-        refusal = self._choose(source)
-        return Answer(False, refusal) if refusal else self._selected(source)
-
-    def _choose(self, source: str) -> str:
-        """Give the robot to a source, and there to whoever speaks next; why it was refused, or nothing."""
-
-        def choose(driver: Driver) -> None:
-            driver.select_source(source)  # refused, it leaves the robot to the publisher that has it
-            for listener in list(self._listeners.values()):
-                listener.reset()
-
-        return self._ask(choose)
-
     def _select_parameter(self, source: str) -> None:
         """Give the robot to the source that the parameter names; taken away later, the parameter follows."""
-        if not self._choose(source):
+        if not self._operator.choose(source):
             self._source.followed = source
-
-    def _select(self, source: str) -> Answer:
-        """Set the parameter, and with it the driver's source."""
-        refusal = self._source.set(source)
-        return Answer(False, refusal) if refusal else self._selected(source)
-
-    def _selected(self, source: str) -> Answer:
-        """That a source has the robot; says so where the robot will not follow it yet."""
-        mode, message = self._state()
-        unless = "" if mode == Mode.ACTIVE.value else f", but the driver does not move: {message}"
-        return Answer(True, f"command_source is {source}{unless}")
 
     def destroy_node(self) -> None:
         """Leave the ROS graph, and answer no operator any more."""
@@ -349,7 +252,9 @@ class DriverNode(LifecycleNode):
             if parameter.name == "command_source" and not self._source.mirroring:
                 self._select_parameter(parameter.value)
             elif parameter.name == "reduced_speed":
-                self._ask(partial(Driver.set_reduced, on=parameter.value))  # else at the next activation
+                self._operator.ask(
+                    partial(Driver.set_reduced, on=parameter.value)
+                )  # else at the next activation
 
 
 def main() -> int:
