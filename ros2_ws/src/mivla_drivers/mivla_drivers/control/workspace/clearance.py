@@ -209,8 +209,10 @@ class Clearance:
         """Change of the distance in `row` and `sample` of what was found, per change of each joint, (n,)."""
         which, pair = int(found.which[row]), row - found.boxes
         if self._kernel is not None:
-            ways = (None, None) if pair < 0 else (found.points[pair, sample], found.apart[pair, sample])
-            return self._kernel.gradient(found.frames, sample, which, *ways)
+            point, apart = (
+                None if pair < 0 or one is None else one[pair, sample] for one in (found.points, found.apart)
+            )
+            return self._kernel.gradient(found.frames, sample, which, point, apart)
         frames = found.frames[:, sample]
         if which < self._tables:
             body = int(self._shape_bodies[which])

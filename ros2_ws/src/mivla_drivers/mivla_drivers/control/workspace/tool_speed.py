@@ -22,7 +22,7 @@ class ToolSpeed:
         places = [tree.place(arm.end_effector_link) for arm in contract.arms]
         self._tips = [(body, frame[:, 3]) for body, frame in places]
         self._moves = np.array([tree.moves[body] for body, _ in self._tips])
-        self.joints = self._moves.any(axis=0)
+        self.joints: np.ndarray = np.logical_or.reduce(self._moves)
         self._levers = np.array(
             [tree.lever(body, float(np.linalg.norm(tip[:3]))) for body, tip in self._tips]
         )
@@ -70,7 +70,7 @@ class ToolSpeed:
 
     def joints_of(self, arms: np.ndarray) -> np.ndarray | None:
         """Joints (n,) bool that move the end effectors of `arms` (arms,) bool; None of none."""
-        return np.any(self._moves, axis=0, where=arms[:, None]) if arms.any() else None
+        return self._moves[arms].any(axis=0) if arms.any() else None
 
 
 def _largest_share(least: np.ndarray, more: np.ndarray, limit: float) -> float:
