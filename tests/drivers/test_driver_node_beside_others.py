@@ -58,6 +58,23 @@ def test_two_policies_that_speak_at_once_are_named_and_the_arm_holds(driving, ot
     driving.wait(lambda: driving.command_source == "none")
 
 
+def test_a_refused_command_source_leaves_the_robot_to_the_publisher_that_has_it(driving, other):
+    rival = other.create_publisher(JointTrajectory, "policy/joint_trajectory", 2)
+    driving.wait(lambda: rival.get_subscription_count() > 0)
+    driving.send(joint1=0.4)
+    driving.wait(lambda: driving.value("following") == "policy")
+    assert not driving.select("joystick").successful
+    assert not driving.select(7).successful
+    assert not endpoint_call(driving, "source", "cat").success
+    assert driving.command_source == "policy"
+    driving.wait(lambda: abs(driving.position[JOINT1] - 0.4) < 0.01)  # the chunk goes on
+    driving.policy, first = rival, driving.policy
+    driving.send(joint1=-0.4)
+    driving.policy = first
+    driving.wait_for_mode("fault")  # who had the robot is known still
+    assert "2 publishers on policy/joint_trajectory: " in driving.diagnostics.message
+
+
 def test_a_policy_that_was_started_again_moves_nothing_until_it_is_given_the_robot(driving):
     driving.send(joint1=0.2)
     driving.wait(lambda: abs(driving.position[JOINT1] - 0.2) < 0.01)

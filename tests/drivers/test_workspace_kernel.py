@@ -66,6 +66,52 @@ def test_distances_points_and_ways_are_the_same(
         np.testing.assert_allclose(found.apart, expected.apart, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("reduced", [True, False])
+def test_a_braking_path_its_gradients_and_its_tools_steps_are_the_same(
+    limiter: WorkspaceLimiter, reduced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract, braking = contract_of(limiter), limiter._braking
+    plain, fast = in_python(contract, monkeypatch), limiter
+    bends = limiter._tool.joints if reduced else None
+    rng = np.random.default_rng(3)
+    limits = contract.limits
+    for _ in range(40):
+        position = rng.uniform(limits.lower, limits.upper)
+        velocity = rng.uniform(-1, 1, contract.size) * limits.velocity * rng.choice([0, 0.02, 1])
+        some = np.flatnonzero(rng.random(len(fast.bounds)) < 0.5)
+        found, expected = (
+            one._clearance.path(braking, position, velocity, some, bends) for one in (fast, plain)
+        )
+        np.testing.assert_array_equal(found.moments, expected.moments)
+        np.testing.assert_allclose(found.poses, expected.poses, atol=ROUNDING)
+        np.testing.assert_allclose(found.values, expected.values, atol=ROUNDING)
+        if reduced:
+            steps = plain._tool.steps(expected.frames, expected.moments)
+            np.testing.assert_allclose(found.steps, steps, atol=ROUNDING)
+        for row in range(len(some)):
+            sample = int(rng.integers(len(found.moments)))
+            slopes = (
+                one._clearance.gradient(path, row, sample) for one, path in ((fast, found), (plain, expected))
+            )
+            np.testing.assert_allclose(*slopes, atol=1e-9)  # where two links meet, the way apart is short
+
+
+def test_tools_are_slowed_alike(limiter: WorkspaceLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
+    contract = contract_of(limiter)
+    plain = in_python(contract, monkeypatch)
+    rng, limits, slowed = np.random.default_rng(4), contract.limits, 0
+    for _ in range(300):
+        position = rng.uniform(limits.lower, limits.upper)
+        velocity = rng.uniform(-1, 1, contract.size) * limits.velocity * rng.uniform()
+        slowest = limiter._braking.slowed(velocity * rng.uniform(0.5, 1.2))
+        found, expected = (
+            one._tool.slowed(position, velocity, slowest, PERIOD_S, 0.25) for one in (limiter, plain)
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+        slowed += expected is not velocity
+    assert 30 < slowed < 300
+
+
 def test_joints_are_slowed_alike(limiter: WorkspaceLimiter) -> None:
     contract, clearance, braking = contract_of(limiter), limiter._clearance, limiter._braking
     assert clearance.is_fast

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 ALMOST_WHOLE = 1e-9
+SAMPLE_SPACING = (
+    0.025  # of the poses of a braking path that are looked at [rad or m], of the joint that moves most
+)
+MOST_SAMPLES = 90  # more than the longest braking path needs that a contract may have
 
 
 class BrakingPath:
@@ -46,6 +52,25 @@ class BrakingPath:
         braked = np.minimum(periods[:, None], self.whole_periods(velocity))
         distance = (braked + 1) * speed - self.change * braked * (braked + 1) / 2
         return np.copysign(self.period_s * distance, velocity)
+
+    def moments(self, velocity: np.ndarray, bends: np.ndarray | None = None) -> np.ndarray:
+        """Which moments of the path from `velocity` (n,) are to be looked at, (K,), as `moved` takes them.
+
+        They ascend, and the first is now. Where joints `bends` (n,) bool are given they come in pairs, a period apart,
+        and each of these joints adds its last two periods. That shows how fast a tool gets: joints may cancel each
+        other's motion of it, so it is faster once one of them has stopped. In between all slow down evenly: it is
+        fastest at one of the ends.
+        """
+        most = float(np.abs(self.stop(velocity)).max())
+        count = min(MOST_SAMPLES, 1 + math.ceil(most / SAMPLE_SPACING))
+        moments = np.empty(count + 1)
+        moments[0] = -1.0
+        moments[1:] = np.arange(count) * (self.periods(velocity) / max(1, count - 1))
+        moments = np.rint(moments)
+        if bends is None:
+            return moments
+        whole = self.whole_periods(velocity)[bends]
+        return np.unique(np.concatenate([moments, moments + 1, whole - 1, whole, whole + 1]))
 
     def velocity(self, displacement: np.ndarray, periods: float) -> np.ndarray:
         """The velocity (n,) whose path is `displacement` (n,) long after `periods` of braking: inverse of `moved`."""

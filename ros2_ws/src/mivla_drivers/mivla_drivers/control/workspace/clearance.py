@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mivla_drivers.contract.robot_contract import RobotContract, Workspace
+from mivla_drivers.control.workspace.braking import BrakingPath
 from mivla_drivers.control.workspace.kernel import Kernel, array
 from mivla_drivers.control.workspace.segments import closest_points, nearest_between
 from mivla_drivers.control.workspace.shape import CollisionShape
@@ -65,6 +66,21 @@ class Distances:
     apart: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class BrakedPath(Distances):
+    """Distances on the path of braking from a velocity; good until the next path of the same robot is reckoned.
+
+    Attributes:
+        moments: of the path, periods of braking, -1 is now, (B,).
+        poses: at these moments, (B, n).
+        steps: the longest way of each end effector from one period to the next, (arms,) [m]; None where not reckoned.
+    """
+
+    moments: np.ndarray
+    poses: np.ndarray
+    steps: np.ndarray | None
+
+
 class Clearance:
     """Distances of a robot's shapes from the table, of its end effectors from the box, and of pairs of links.
 
@@ -102,6 +118,11 @@ class Clearance:
         """T_root_body (bodies, B, 4, 4) at `poses` (B, n), as `LinkTree.frames`."""
         return self._tree.frames(poses) if self._kernel is None else self._kernel.frames(poses)
 
+    @property
+    def kernel(self) -> Kernel | None:
+        """What reckons in C; None where that cannot be had."""
+        return self._kernel
+
     def slowed(self, linear: LinearBound, *about: Any) -> np.ndarray:
         """As `LinearBound.slowed`."""
         return linear.slowed(*about) if self._kernel is None else self._kernel.slowed(linear, *about)
@@ -131,6 +152,25 @@ class Clearance:
             values[boxes:] = np.sqrt(np.einsum("kbx,kbx->kb", apart, apart)) - radii[:, None]
         return Distances(which, frames, values, boxes, points, apart)
 
+    def path(
+        self,
+        braking: BrakingPath,
+        position: np.ndarray,
+        velocity: np.ndarray,
+        which: np.ndarray,
+        bends: np.ndarray | None,
+    ) -> BrakedPath:
+        """What braking from `velocity` (n,) at `position` (n,) leads past, at `BrakingPath.moments`.
+
+        `which` are the bounds that are looked at, as in `distances`; `bends` see `BrakingPath.moments`.
+        """
+        if self._kernel is not None:
+            return BrakedPath(which, *self._kernel.path(braking, position, velocity, which, bends))
+        moments = braking.moments(velocity, bends)
+        poses = position + braking.moved(velocity, moments)
+        found = self.distances(self.frames(poses), which, path=True)
+        return BrakedPath(**vars(found), moments=moments, poses=poses, steps=None)
+
     def _make_kernel(self) -> Kernel | None:
         """What reckons all this in C; None where that cannot be had."""
         arms, axes, signs, corners = self._face_columns
@@ -151,6 +191,9 @@ class Clearance:
                 face_points=array([local for _, local in tips]),
                 face_signs=array(signs),
                 face_corners=array(corners),
+                arms=len(self._tips),
+                tip_bodies=array([body for body, _ in self._tips], int),
+                tip_points=array([local for _, local in self._tips]),
                 pairs=len(self._pairs),
                 capsules=len(self._capsules.bodies),
                 pair_one=array(self._pair_indices[0], int),
@@ -164,7 +207,13 @@ class Clearance:
 
     def gradient(self, found: Distances, row: int, sample: int) -> np.ndarray:
         """Change of the distance in `row` and `sample` of what was found, per change of each joint, (n,)."""
-        frames, which = found.frames[:, sample], int(found.which[row])
+        which, pair = int(found.which[row]), row - found.boxes
+        if self._kernel is not None:
+            point, apart = (
+                None if pair < 0 or one is None else one[pair, sample] for one in (found.points, found.apart)
+            )
+            return self._kernel.gradient(found.frames, sample, which, point, apart)
+        frames = found.frames[:, sample]
         if which < self._tables:
             body = int(self._shape_bodies[which])
             frame = frames[body] @ self._shape_frames[which]
@@ -176,7 +225,7 @@ class Clearance:
             return self._tree.gradient(frames, body, (frames[body] @ local)[:3], sign * np.eye(3)[axis])
         assert found.points is not None
         assert found.apart is not None
-        point, apart = found.points[row - found.boxes, sample], found.apart[row - found.boxes, sample]
+        point, apart = found.points[pair, sample], found.apart[pair, sample]
         length = float(np.sqrt(apart @ apart))
         direction = apart / length if length > 1e-9 else UP
         first, second = self._capsules.bodies[self._pair_indices[:, which - self._boxes]].tolist()

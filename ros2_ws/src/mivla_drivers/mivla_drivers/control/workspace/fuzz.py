@@ -269,13 +269,16 @@ def main() -> int:
     parser.add_argument("--robot", default=DEFAULT_ROBOT)
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--reduced", type=float, default=REDUCED_SHARE, help="share of the episodes at reduced speed"
+    )
     args = parser.parse_args()
-    with Fuzz(load_contract(args.robot), args.seed) as fuzz, suppress(KeyboardInterrupt):
+    with Fuzz(load_contract(args.robot), args.seed, args.reduced) as fuzz, suppress(KeyboardInterrupt):
         while fuzz.worst.steps < args.steps:
             fuzz.run(min(PROGRESS, args.steps - fuzz.worst.steps))
             print(f"{fuzz.worst.steps} steps, deepest {1000 * fuzz.worst.deepest_m:.3f} mm", flush=True)
     worst = fuzz.worst
-    print(f"{args.robot}, seed {args.seed}, reduced speed {REDUCED_SPEED_M_S} m/s in a fifth of the episodes")
+    print(f"{args.robot}, seed {args.seed}, {REDUCED_SPEED_M_S} m/s in {args.reduced:g} of the episodes")
     for one in fields(worst):
         print(f"{one.name:16} {getattr(worst, one.name)}")
     print(f"{'a step':16} {1e6 * worst.seconds / max(1, worst.steps):.0f} us")

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from mivla_drivers.control.workspace.braking import BrakingPath
+from mivla_drivers.control.workspace.braking import MOST_SAMPLES, SAMPLE_SPACING, BrakingPath
 from mivla_drivers.control.workspace.slowing import LinearBound
 from mivla_drivers.errors import HardwareError
 from mivla_drivers.native import compiled
 
 SOURCE = Path(__file__).with_suffix(".c")
 WHAT = "the workspace's faster library"
-FLAGS = ("-lm", "-ffp-contract=off")
-INTEGERS = ("size", "moving", "tables", "faces", "pairs", "capsules")
+FLAGS = ("-lm", "-O3", "-ffp-contract=off")
+INTEGERS = ("size", "moving", "arms", "tables", "faces", "pairs", "capsules")
 FIELDS = (
-    "size", "moving", "spread", "offset", "terms", "slides", "parents",
+    "size", "moving", "spread", "offset", "terms", "slides", "parents", "axes",
+    "arms", "tip_bodies", "tip_points",
     "tables", "table_bodies", "table_frames", "half", "radii", "round", "table_height",
     "faces", "face_bodies", "face_axes", "face_points", "face_signs", "face_corners",
     "pairs", "capsules", "pair_one", "pair_other", "capsule_bodies", "capsule_ends", "capsule_radii",
@@ -44,6 +45,26 @@ def library() -> Path:
     return compiled(SOURCE, WHAT, *FLAGS)
 
 
+class _Room:
+    """Memory of C, made once: to make arrays anew, or to ask where they are, costs more than to fill them."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        """`fields` are those of `Workspace` in kernel.c."""
+        size, pairs, capsules = fields["size"], fields["pairs"], fields["capsules"]
+        longest = 2 * (MOST_SAMPLES + 1) + 3 * size  # moments
+        bounds = fields["tables"] + fields["faces"] + pairs
+        self.moments = np.empty(longest)
+        self.poses = np.empty(longest * size)
+        self.frames = np.empty(longest * 16 * (fields["moving"] + 1))
+        self.values = np.empty(longest * bounds)
+        self.points, self.apart = np.empty((2, longest * 3 * pairs))
+        self.ends, self.known = np.empty(longest * 6 * capsules), np.empty(capsules, dtype=np.uint8)
+        self.steps = np.empty(fields["arms"])
+        self.position, self.velocity, self.slowest, self.change = np.empty((4, size))
+        self.pose, self.gradient, self.weights, self.slowed = np.empty((4, size))
+        self.at = {name: one.ctypes.data for name, one in vars(self).items()}
+
+
 class Kernel:
     """What `LinkTree.frames` and `Clearance.distances` reckon, for one robot."""
 
@@ -62,9 +83,17 @@ class Kernel:
         pointer, count = ctypes.c_void_p, ctypes.c_int64
         self._frames.argtypes = [pointer, pointer, count, pointer]
         self._distances.argtypes = [pointer, pointer, count, pointer, count, count, *5 * [pointer]]
-        self._slow = loaded.workspace_slow
-        self._slow.restype = count
+        self._slow, self._moments = loaded.workspace_slow, loaded.workspace_moments
+        self._poses, self._steps = loaded.workspace_poses, loaded.workspace_steps
+        self._gradient, self._shares = loaded.workspace_gradient, loaded.workspace_shares
+        self._slow.restype = self._moments.restype = count
+        self._poses.restype = self._steps.restype = self._gradient.restype = self._shares.restype = None
         number = ctypes.c_double
+        self._moments.argtypes = [count, pointer, number, pointer, number, count, pointer, pointer]
+        self._poses.argtypes = [count, pointer, number, pointer, pointer, pointer, count, pointer]
+        self._steps.argtypes = [pointer, pointer, count, pointer, pointer]
+        self._shares.argtypes = [pointer, number, pointer, pointer, pointer, number, *3 * [pointer]]
+        self._gradient.argtypes = [pointer, pointer, count, count, count, pointer, pointer, pointer]
         self._slow.argtypes = [
             count, pointer, number, number, pointer, number,
             pointer, pointer, pointer, pointer, number, pointer, pointer,
@@ -79,6 +108,7 @@ class Kernel:
             }
         )
         self._at = ctypes.addressof(self._workspace)
+        self._size, self._room = values["size"], _Room(values)
 
     def frames(self, poses: np.ndarray) -> np.ndarray:
         """T_root_body (bodies, B, 4, 4) at `poses` (B, n)."""
@@ -102,6 +132,66 @@ class Kernel:
         )  # fmt: skip
         return values, boxes, points, apart
 
+    def path(
+        self,
+        braking: BrakingPath,
+        position: np.ndarray,
+        velocity: np.ndarray,
+        which: np.ndarray,
+        bends: np.ndarray | None,
+    ) -> tuple[Any, ...]:
+        """The fields of `BrakedPath` behind `which`, as `Clearance.path`; the next path overwrites them."""
+        room, at, n = self._room, self._room.at, self._size
+        room.position[:], room.velocity[:], room.change[:] = position, velocity, braking.change
+        which = np.ascontiguousarray(which, dtype=np.int64)
+        boxes, rows = int(np.searchsorted(which, self._boxes)), len(which)
+        period_s, change, moving = braking.period_s, at["change"], at["velocity"]
+        count = self._moments(
+            n, change, period_s, moving, SAMPLE_SPACING, MOST_SAMPLES,
+            None if bends is None else bends.ctypes.data, at["moments"],
+        )  # fmt: skip
+        self._poses(n, change, period_s, at["position"], moving, at["moments"], count, at["poses"])
+        self._frames(self._at, at["poses"], count, at["frames"])
+        self._distances(
+            self._at, at["frames"], count, which.ctypes.data, rows, 1,
+            at["values"], at["points"], at["apart"], at["ends"], at["known"],
+        )  # fmt: skip
+        if bends is not None:
+            self._steps(self._at, at["frames"], count, at["moments"], at["steps"])
+        across = 3 * count * (rows - boxes)
+        return (
+            room.frames[: 16 * count * self._bodies].reshape(self._bodies, count, 4, 4),
+            room.values[: rows * count].reshape(rows, count),
+            boxes,
+            room.points[:across].reshape(rows - boxes, count, 3),
+            room.apart[:across].reshape(rows - boxes, count, 3),
+            room.moments[:count],
+            room.poses[: n * count].reshape(count, n),
+            None if bends is None else room.steps,
+        )
+
+    def shares(
+        self, position: np.ndarray, slowest: np.ndarray, velocity: np.ndarray, period_s: float, limit: float
+    ) -> list[float]:
+        """As `ToolSpeed.shares`."""
+        room, at = self._room, self._room.at
+        room.position[:], room.velocity[:], room.slowest[:] = position, velocity, slowest
+        self._shares(
+            self._at, period_s, at["position"], at["slowest"], at["velocity"], limit * period_s,
+            at["poses"], at["frames"], at["steps"],
+        )  # fmt: skip
+        return [float(share) for share in room.steps]
+
+    def gradient(
+        self, frames: np.ndarray, sample: int, bound: int, point: np.ndarray | None, apart: np.ndarray | None
+    ) -> np.ndarray:
+        """As `Clearance.gradient`, of `bound` in pose `sample`; `point` and `apart` (3,) are those of two links."""
+        frames, out = np.ascontiguousarray(frames), np.empty(self._size)
+        kept = [None if one is None else np.ascontiguousarray(one) for one in (point, apart)]
+        ways = [None if one is None else one.ctypes.data for one in kept]
+        self._gradient(self._at, frames.ctypes.data, frames.shape[1], sample, bound, *ways, out.ctypes.data)
+        return out
+
     def slowed(
         self,
         linear: LinearBound,
@@ -113,15 +203,15 @@ class Kernel:
         weights: np.ndarray,
     ) -> np.ndarray:
         """As `LinearBound.slowed`."""
-        out = np.empty(len(velocity))
-        numbers = (linear.pose, linear.gradient, position, velocity, slowest, weights)
-        kept = [np.ascontiguousarray(one, dtype=float) for one in numbers]
-        pose, gradient, *about, weighed = (one.ctypes.data for one in kept)
+        room, at = self._room, self._room.at
+        room.pose[:], room.gradient[:], room.change[:] = linear.pose, linear.gradient, braking.change
+        room.position[:], room.velocity[:], room.slowest[:] = position, velocity, slowest
+        room.weights[:] = weights
         differs = self._slow(
-            len(velocity), braking.change.ctypes.data, braking.period_s, linear.periods, pose, linear.distance,
-            gradient, *about, aim, weighed, out.ctypes.data,
+            self._size, at["change"], braking.period_s, linear.periods, at["pose"], linear.distance,
+            at["gradient"], at["position"], at["velocity"], at["slowest"], aim, at["weights"], at["slowed"],
         )  # fmt: skip
-        return out if differs else velocity
+        return room.slowed.copy() if differs else velocity
 
 
 def array(values: Any, kind: type = float) -> np.ndarray:

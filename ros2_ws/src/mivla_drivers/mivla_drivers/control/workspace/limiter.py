@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from mivla_drivers.contract.robot_contract import RobotContract, Workspace
 from mivla_drivers.control.workspace.braking import BrakingPath
-from mivla_drivers.control.workspace.clearance import Bound, Clearance, Distances
+from mivla_drivers.control.workspace.clearance import Bound, BrakedPath, Clearance
 from mivla_drivers.control.workspace.slowing import LinearBound
 from mivla_drivers.control.workspace.slowing_reason import SlowingReason
 from mivla_drivers.control.workspace.tool_speed import ToolSpeed
@@ -23,10 +21,6 @@ PASSES = (
     2  # over the bounds that slow the robot: a joint that is slowed for one may have kept clear of another
 )
 MOST_BOUNDS = 4  # that are reckoned with in one attempt, those most in need first
-SAMPLE_SPACING = (
-    0.025  # of the poses of a braking path that are looked at [rad or m], of the joint that moves most
-)
-MOST_SAMPLES = 90  # more than the longest braking path needs that a contract may have
 ROUNDING_M = 1e-9
 DEEPER_M = 1e-3  # than it was found, so far may a robot go that began inside a forbidden zone: it must be able to turn
 AIM_SPEED = 0.995  # of the tool's speed limit, now
@@ -56,7 +50,7 @@ class WorkspaceLimiter:
         self._braking = BrakingPath(contract.limits.acceleration, period_s)
         workspace = self._workspace = contract.workspace or Workspace.unlimited()
         self._clearance = Clearance(contract, workspace, self._tree, f"{contract.robot}: workspace")
-        self._tool = ToolSpeed(contract, self._tree)
+        self._tool = ToolSpeed(contract, self._tree, self._clearance.kernel)
         self._usual_speed = workspace.tool_speed_m_s
         bounds = self._clearance.bounds
         self._margins = np.array([bound.margin for bound in bounds])
@@ -166,15 +160,14 @@ class WorkspaceLimiter:
     ) -> np.ndarray:
         """`wanted`, slowed until the braking path from it keeps clear of the bounds at `near` (k,)."""
         allowed, foreseen = self._foresee(position, slowest, wanted)
+        bends = None if limit is None else self._tool.joints
         for attempt in range(ATTEMPTS):
-            periods = self._sampled_periods(allowed, limit)
-            poses = position + self._braking.moved(allowed, periods)
-            path = self._clearance.distances(self._clearance.frames(poses), near, path=True)
+            path = self._clearance.path(self._braking, position, allowed, near, bends)
             now = path.values[:, :1]
             if attempt == 0:
                 self._seen_pose[near], self._seen_distance[near] = position, now[:, 0]
                 least = self._note_depth(near, now[:, 0])[:, None]
-            fast = self._too_fast(path, periods, limit)
+            fast = None if limit is None else self._too_fast(path, limit)
             lacking = np.minimum(least + AIM_M, now) - path.values  # (k, K)
             clear = bool((path.values >= np.minimum(least, now) - ROUNDING_M).all())
             clear &= foreseen or attempt > 0 or lacking.max(initial=0.0) <= NEGLIGIBLE_M
@@ -183,18 +176,16 @@ class WorkspaceLimiter:
             if fast is not None:
                 self._slowing.note(f"the tool's speed is limited to {limit:.2f} m/s", holds=False)
                 allowed = np.where(fast, slowest + EASED * (allowed - slowest), allowed)
-            slower = (
-                allowed if clear else self._slow_approach(path, poses, periods, allowed, slowest, lacking)
-            )
+            slower = allowed if clear else self._slow_approach(path, position, allowed, slowest, lacking)
             if (slower is allowed and fast is None) or np.array_equal(slower, slowest):
                 break
             allowed = slower
         return slowest
 
-    def _too_fast(self, path: Distances, periods: np.ndarray, limit: float | None) -> np.ndarray | None:
-        if limit is None:
-            return None
-        return self._tool.too_fast(path.frames, periods, self._period, FORESEEN_SPEED * limit)
+    def _too_fast(self, path: BrakedPath, limit: float) -> np.ndarray | None:
+        """Joints (n,) bool of arms whose end effector exceeds `limit` [m/s] on the path; None of none."""
+        steps = self._tool.steps(path.frames, path.moments) if path.steps is None else path.steps
+        return self._tool.joints_of(steps > FORESEEN_SPEED * limit * self._period)
 
     def _note_depth(self, near: np.ndarray, distances: np.ndarray) -> np.ndarray:
         """Distances that must be left from the bounds at `near` (k,), now at `distances` (k,) [m]; (k,).
@@ -235,29 +226,10 @@ class WorkspaceLimiter:
                 break
         return velocity
 
-    def _sampled_periods(self, velocity: np.ndarray, limit: float | None) -> np.ndarray:
-        """Which moments of the braking path from `velocity` are looked at, as `BrakingPath.moved` takes them.
-
-        They ascend, and the first is now. Where the tool's speed is limited they come in pairs, a period apart, and
-        each joint that comes to rest adds its last two periods: joints may cancel each other's motion of the tool, so
-        it is faster once one of them has stopped. In between all slow down evenly: it is fastest at one of the ends.
-        """
-        most = float(np.abs(self._braking.stop(velocity)).max())
-        count = min(MOST_SAMPLES, 1 + math.ceil(most / SAMPLE_SPACING))
-        periods = np.empty(count + 1)
-        periods[0] = -1.0
-        periods[1:] = np.arange(count) * (self._braking.periods(velocity) / max(1, count - 1))
-        periods = np.rint(periods)
-        if limit is None:
-            return periods
-        bends = self._braking.whole_periods(velocity)[self._tool.joints]
-        return np.unique(np.concatenate([periods, periods + 1, bends - 1, bends, bends + 1]))
-
     def _slow_approach(
         self,
-        path: Distances,
-        poses: np.ndarray,
-        periods: np.ndarray,
+        path: BrakedPath,
+        position: np.ndarray,
         velocity: np.ndarray,
         slowest: np.ndarray,
         lacking: np.ndarray,
@@ -271,12 +243,12 @@ class WorkspaceLimiter:
             bound, sample = int(path.which[row]), int(np.argmax(lacking[row]))
             self._foreseen[bound] = LinearBound(
                 bound,
-                float(periods[sample]),
-                poses[sample],
+                float(path.moments[sample]),
+                path.poses[sample].copy(),
                 float(path.values[row, sample]),
                 self._clearance.gradient(path, row, sample),
             )
-        return self._slowed(poses[0], slowest, velocity)
+        return self._slowed(position, slowest, velocity)
 
 
 def _enforced(workspace: Workspace, tool_speed_m_s: float | None) -> str:

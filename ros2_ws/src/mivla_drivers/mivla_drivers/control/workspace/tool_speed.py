@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mivla_drivers.contract.robot_contract import RobotContract
+from mivla_drivers.control.workspace.kernel import Kernel
 from mivla_drivers.control.workspace.tree import LinkTree
 
 
@@ -15,12 +16,13 @@ class ToolSpeed:
         joints: which joints of the contract move an end effector, (n,) bool.
     """
 
-    def __init__(self, contract: RobotContract, tree: LinkTree) -> None:
-        self._tree = tree
+    def __init__(self, contract: RobotContract, tree: LinkTree, kernel: Kernel | None) -> None:
+        """`kernel` reckons the same faster."""
+        self._tree, self._kernel = tree, kernel
         places = [tree.place(arm.end_effector_link) for arm in contract.arms]
         self._tips = [(body, frame[:, 3]) for body, frame in places]
-        self._moves = [tree.moves[body] for body, _ in self._tips]
-        self.joints = np.any(self._moves, axis=0)
+        self._moves = np.array([tree.moves[body] for body, _ in self._tips])
+        self.joints: np.ndarray = np.logical_or.reduce(self._moves)
         self._levers = np.array(
             [tree.lever(body, float(np.linalg.norm(tip[:3]))) for body, tip in self._tips]
         )
@@ -40,33 +42,35 @@ class ToolSpeed:
 
         `slowest` (n,) itself is as slow as it gets, whatever its speed. It returns `velocity` where nothing is changed.
         """
-        after = np.stack([np.zeros_like(velocity), slowest, velocity]) * period_s
-        frames = self._tree.frames(position + after)
         result = velocity
-        for tips, moves in zip(self.tips(frames), self._moves, strict=True):
-            share = _largest_share(tips[1] - tips[0], tips[2] - tips[1], limit * period_s)
+        shares = (self.shares if self._kernel is None else self._kernel.shares)(
+            position, slowest, velocity, period_s, limit
+        )
+        for share, moves in zip(shares, self._moves, strict=True):
             if share < 1.0:
                 result = np.where(moves, slowest + share * (velocity - slowest), result)
         return result
 
-    def too_fast(
-        self, frames: np.ndarray, periods: np.ndarray, period_s: float, limit: float
-    ) -> np.ndarray | None:
-        """Joints (n,) bool of arms whose end effector exceeds `limit` from one period to the next; None of none.
+    def shares(
+        self, position: np.ndarray, slowest: np.ndarray, velocity: np.ndarray, period_s: float, limit: float
+    ) -> list[float]:
+        """How far from `slowest` towards `velocity` each arm may go in the next period, 0 to 1, (arms,)."""
+        after = np.stack([np.zeros_like(velocity), slowest, velocity]) * period_s
+        tips = self.tips(self._tree.frames(position + after))
+        return [_largest_share(at[1] - at[0], at[2] - at[1], limit * period_s) for at in tips]
 
-        Args:
-            frames: of the poses at `periods`.
-            periods: (K,), ascending; two that are further apart are not compared.
-            period_s: [s].
-            limit: [m/s].
+    def steps(self, frames: np.ndarray, moments: np.ndarray) -> np.ndarray:
+        """The longest way of each end effector from one period to the next, (arms,) [m].
+
+        `frames` are of the poses at `moments` (K,), ascending periods; two that are further apart are not compared.
         """
-        joints = None
-        consecutive = np.diff(periods) == 1
-        for tips, moves in zip(self.tips(frames), self._moves, strict=True):
-            steps = np.diff(tips, axis=0)[consecutive]
-            if (np.einsum("kx,kx->k", steps, steps) > (limit * period_s) ** 2).any():
-                joints = moves if joints is None else joints | moves
-        return joints
+        consecutive = np.diff(moments) == 1
+        steps = np.diff(self.tips(frames), axis=1)[:, consecutive]
+        return np.sqrt(np.einsum("akx,akx->ak", steps, steps).max(axis=1, initial=0.0))
+
+    def joints_of(self, arms: np.ndarray) -> np.ndarray | None:
+        """Joints (n,) bool that move the end effectors of `arms` (arms,) bool; None of none."""
+        return self._moves[arms].any(axis=0) if arms.any() else None
 
 
 def _largest_share(least: np.ndarray, more: np.ndarray, limit: float) -> float:

@@ -81,6 +81,7 @@ class LinkTree:
             "terms": array(self._terms),
             "slides": array(self._slides, bool),
             "parents": array(self._parents, int),
+            "axes": array(self._axes),
         }
 
     def gradient(self, frames: np.ndarray, body: int, point: np.ndarray, direction: np.ndarray) -> np.ndarray:
