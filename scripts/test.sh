@@ -7,6 +7,8 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 trap 'exit 130' INT
+# A shell may forbid it; then each of some 300 processes that tests start would compile all modules again.
+export PYTHONDONTWRITEBYTECODE=
 
 no_tests=5  # pytest's exit code where a -k or a path selects none
 codes=()

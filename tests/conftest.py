@@ -23,11 +23,18 @@ for ending in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(ending, signal.SIG_DFL)
 
 
+WHOLE_FILE = re.compile(r"^pytestmark = pytest\.mark\.(paced|realtime)$", re.MULTILINE)
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave files unread that cannot hold what `-m` asks for: reading them all takes as long as many tests."""
-    asked = re.match(r"(paced|realtime)\b(?! or )", config.option.markexpr)
-    if asked and collection_path.name.startswith("test_") and collection_path.suffix == ".py":
+    if not (collection_path.name.startswith("test_") and collection_path.suffix == ".py"):
+        return None
+    wanted = config.option.markexpr
+    if asked := re.match(r"(paced|realtime)\b(?! or )", wanted):
         return f"pytest.mark.{asked[1]}" not in collection_path.read_text() or None
+    if wanted == "not realtime and not paced":
+        return bool(WHOLE_FILE.search(collection_path.read_text())) or None
     return None
 
 

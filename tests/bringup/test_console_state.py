@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mivla_bringup.console.keys import ACTIONS, Moment, refusal
+from mivla_bringup.console.keys import ACTIONS, KeyContext, refusal
 from mivla_bringup.console.letters import large
 from mivla_bringup.console.state import MOST_PARTS, STALE_S, ConsoleState, Reach
 from mivla_bringup.console.view import Row, View, view
@@ -221,20 +221,20 @@ class TestStop:
 class TestKeys:
     @pytest.mark.parametrize("key", "ehptn")
     def test_a_key_is_taken_when_the_robot_is_calm(self, key):
-        assert refusal(ACTIONS[key], Moment(0.0, None, False), 10.0) == ""
-        assert refusal(ACTIONS[key], Moment(0.0, 5.0, False), 10.0) == ""
+        assert refusal(ACTIONS[key], KeyContext(0.0, None, False), 10.0) == ""
+        assert refusal(ACTIONS[key], KeyContext(0.0, 5.0, False), 10.0) == ""
 
     @pytest.mark.parametrize("key", "ehpt")
     def test_what_may_move_the_robot_waits_for_the_stops_acknowledgement(self, key):
-        assert "not acknowledged" in refusal(ACTIONS[key], Moment(0.0, 5.0, True), 10.0)
+        assert "not acknowledged" in refusal(ACTIONS[key], KeyContext(0.0, 5.0, True), 10.0)
 
     @pytest.mark.parametrize("key", "ehpt")
     def test_a_hand_that_falls_on_the_space_bar_does_not_enable_again(self, key):
-        assert "within 1 s of the stop" in refusal(ACTIONS[key], Moment(0.0, 9.5, False), 10.0)
+        assert "within 1 s of the stop" in refusal(ACTIONS[key], KeyContext(0.0, 9.5, False), 10.0)
 
     @pytest.mark.parametrize("key", "ehpt")
     def test_letters_that_a_terminal_sends_while_it_opens_are_not_taken(self, key):
-        assert "of opening" in refusal(ACTIONS[key], Moment(9.5, None, False), 10.0)
+        assert "of opening" in refusal(ACTIONS[key], KeyContext(9.5, None, False), 10.0)
 
     def test_taking_the_robot_from_its_source_is_always_taken(self):
-        assert refusal(ACTIONS["n"], Moment(9.9, 9.9, True), 10.0) == ""
+        assert refusal(ACTIONS["n"], KeyContext(9.9, 9.9, True), 10.0) == ""

@@ -14,7 +14,7 @@ from mivla_bringup.cli import main
 from mivla_bringup.record.progress import good_episodes
 from mivla_bringup.record.rehearsal import rehearse
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.paced
 
 BASE = Path(__file__).parents[2] / "models" / "mivla_small"
 

@@ -1,4 +1,4 @@
-"""One trial of the shipped policy through ROS, CAN and the real piper_sdk; nothing is faked but the copper."""
+"""One trial of the shipped policy through ROS, CAN and the real piper_sdk; only the cable is emulated."""
 
 from __future__ import annotations
 

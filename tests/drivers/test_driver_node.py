@@ -29,7 +29,7 @@ from mivla_drivers.ros.conversions import joint_vector, stamp_seconds, trajector
 from mivla_drivers.ros.instruction import LATCHED
 from mivla_drivers.ros.operator_endpoint import call, current_domain, endpoint_path
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.paced
 
 CONTRACT = load_contract("piper")
 JOINT1 = 0

@@ -1,1 +1,1 @@
-"""What `mivla bench` measures: one module a section, and the rows that all of them give."""
+"""What `mivla bench` measures: one module per section, and the rows that all of them give."""

@@ -30,7 +30,7 @@ ACTIONS = {
 
 
 @dataclass(frozen=True)
-class Moment:
+class KeyContext:
     """What decides whether a key is taken: since when the console is open, the last stop, and whether it is pending.
 
     Times are [s, steady clock].
@@ -41,14 +41,14 @@ class Moment:
     stop_pending: bool
 
 
-def refusal(action: Action, moment: Moment, now: float) -> str:
+def refusal(action: Action, context: KeyContext, now: float) -> str:
     """Why a key that may move the robot is not taken at `now`; empty where it is. Taking it away always is."""
     if action.label == NONE:
         return ""
-    if moment.stop_pending:
+    if context.stop_pending:
         return "the stop was not acknowledged yet"
-    if moment.stop_pressed is not None and now - moment.stop_pressed < HASTE_S:
+    if context.stop_pressed is not None and now - context.stop_pressed < HASTE_S:
         return f"it came within {HASTE_S:g} s of the stop; press it again"
-    if now - moment.opened < SETTLE_S:
+    if now - context.opened < SETTLE_S:
         return f"it came within {SETTLE_S:g} s of opening; press it again"
     return ""

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from mivla_bringup.console.keys import Action, Moment, refusal
+from mivla_bringup.console.keys import Action, KeyContext, refusal
 from mivla_bringup.console.state import ConsoleState, Reach
 from mivla_bringup.stop_key.sender import StopSender
 from mivla_bringup.stop_key.ways import RosWay, SocketWay
@@ -50,7 +50,7 @@ class Operator:
         if self._state.snapshot().running(action.label):
             return
         self._state.begin(action.label, now)
-        if why := refusal(action, Moment(self._opened, stop.pressed, stop.pending), now):
+        if why := refusal(action, KeyContext(self._opened, stop.pressed, stop.pending), now):
             self._state.end(action.label, False, why, now)
             return
         threading.Thread(target=self._call, args=(action,), name=action.label, daemon=True).start()

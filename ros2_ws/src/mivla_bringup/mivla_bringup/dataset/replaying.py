@@ -56,7 +56,7 @@ def replay_episode(args: argparse.Namespace) -> int:
         if not confirmed(f"Play {_words(episode)}?", args):
             return FAILED
         attendant.resume(client)  # from now on a stop ends the replay
-        _tell(session, lambda: None)
+        _play(session, lambda: None)
     return 0
 
 
@@ -72,10 +72,10 @@ def _in_simulation(episode: Episode, args: argparse.Namespace) -> int:
         session.wait_until_ready(READY_S)
         robot_of_trials.go_home()  # waits until the motors are up
         if episode.seed is None:
-            _tell(session, lambda: None)
+            _play(session, lambda: None)
             return 0
         plan = TrialPlan(0, episode.seed, episode.mode or "easy", episode.instruction, time_limit_s=0.0)
-        _tell(session, lambda: scene.begin(plan))
+        _play(session, lambda: scene.begin(plan))
         client.spin_for(0.5)  # the task looks once more at what stands still
         done = scene.look()
         print(f"task: {'done' if done.success else 'not done'} {dict(done.subtasks)}")
@@ -106,7 +106,7 @@ def _bringup(robot: str, contract: RobotContract, episode: Episode) -> Iterator[
         )
 
 
-def _tell(session: ReplaySession, before: Callable[[], object]) -> None:
+def _play(session: ReplaySession, before: Callable[[], object]) -> None:
     result = session.play(before)
     print(
         f"played {result.seconds:.1f} s; the joints were {result.mean_rad:.4f} rad from where they were then on "

@@ -159,7 +159,7 @@ def actions(node: yaml.Node, where: str, file: Path) -> list[Element]:
 def _action(node: yaml.Node, where: str, file: Path) -> Element:
     outer = mapping(node, where, file)
     if len(outer.fields) != 1:
-        raise outer.place.error(f"{where}: expected one action an item, found {sorted(outer.fields)}")
+        raise outer.place.error(f"{where}: expected one action per item, found {sorted(outer.fields)}")
     ((kind, body),) = outer.fields.items()
     if kind == "group" and isinstance(body, yaml.SequenceNode):
         return Element(kind, {"children": body}, outer.place)

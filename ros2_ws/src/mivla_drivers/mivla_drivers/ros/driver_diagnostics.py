@@ -104,7 +104,7 @@ class DriverDiagnostics:
         self._log(level, text)
 
     def _log(self, level: str, text: str) -> None:
-        """rclpy wants one severity a line of code."""
+        """rclpy wants one severity per line of code."""
         if level == "error":
             self._node.get_logger().error(text)
         elif level == "warn":

@@ -170,9 +170,9 @@ class TeleopStation:
         self._step = step
         if changed or now >= self._next_diagnostics:
             self._next_diagnostics = now + DIAGNOSTICS_S
-            self._tell(step)
+            self._publish_diagnostics(step)
 
-    def _tell(self, step: SessionStep) -> None:
+    def _publish_diagnostics(self, step: SessionStep) -> None:
         text = f"{step.state.value}: {step.reason}"
         said = (step.state, without_numbers(text))
         if said != self._logged:

@@ -1,4 +1,4 @@
-"""The copper: a hub that carries CAN frames between processes over a local Unix socket.
+"""CAN bus emulator: relays frames between processes over a local Unix socket.
 
 A frame is 16 bytes, laid out as Linux's `struct can_frame`. Clients exchange packets of whole frames
 (SOCK_SEQPACKET keeps their borders), so the hub passes bytes on without looking at a frame.

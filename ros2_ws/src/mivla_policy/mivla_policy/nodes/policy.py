@@ -76,7 +76,9 @@ class PolicyNode(Node):
         self._inputs = RobotInputs(self, contract, views, self._planner, self._image_came.set)
         self._in_control = ""
         hear_in_control(self, self._note_control)
-        self._teller = Repeater(self._tell, DIAGNOSTICS_PERIOD_S, self._report_error, "diagnostics")
+        self._teller = Repeater(
+            self._publish_diagnostics, DIAGNOSTICS_PERIOD_S, self._report_error, "diagnostics"
+        )
         self._thread.start()
         runtime = f", decoder by {self._runtime}" if self._runtime else ""
         self.get_logger().info(f"policy ready: {model}, views {list(views)}{runtime}")
@@ -119,7 +121,7 @@ class PolicyNode(Node):
     def _report_error(self, error: Exception) -> None:
         self.get_logger().error(f"diagnostics: {shortened(repr(error))}", throttle_duration_sec=1.0)
 
-    def _tell(self) -> None:
+    def _publish_diagnostics(self) -> None:
         """The diagnostics, in a thread of their own."""
         now, name = time.monotonic(), self.get_fully_qualified_name().lstrip("/")
         level, text, timing = self._planner.status(now)

@@ -85,7 +85,7 @@ class Worker:
         while True:
             held_up |= time.monotonic() - looped_at > HELD_UP_S
             looped_at = time.monotonic()
-            self._tell()
+            self._write_state()
             for request in self._link.new_requests():
                 if request["action"] == "close":
                     self._close()
@@ -122,7 +122,7 @@ class Worker:
             self._resumption = None
         return command
 
-    def _tell(self) -> None:
+    def _write_state(self) -> None:
         state = self._controller.get_joint_state()  # kept: its arrays are views of it
         self._link.tell(
             np.array(

@@ -99,7 +99,7 @@ class DriverNode(LifecycleNode):
         )
         self._diagnostics = DriverDiagnostics(self, diagnostics, self._instruction, self._joint_states.age_s)
         self._endpoint = open_endpoint(self, ACTIONS, self._operator.answer)
-        self._teller = Repeater(self._tell, TICK_S, self._report_error, "diagnostics")
+        self._teller = Repeater(self._publish_diagnostics, TICK_S, self._report_error, "diagnostics")
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the contract and open the bus; fails with a message where either cannot be done."""
@@ -185,7 +185,7 @@ class DriverNode(LifecycleNode):
             self._operator.answer_enabling()
         self._follow(source)
 
-    def _tell(self) -> None:
+    def _publish_diagnostics(self) -> None:
         """The diagnostics, in a thread of their own."""
         driver = self._driver
         if driver is not None and not self._ending:
