@@ -9,6 +9,7 @@ import pytest
 
 from mivla_drivers.contract import RobotContract, load_contract
 from mivla_drivers.control.safety_gate import SafetyGate
+from mivla_drivers.control.workspace import braking as braking_module
 from mivla_drivers.control.workspace import kernel
 from mivla_drivers.control.workspace.limiter import WorkspaceLimiter
 from mivla_drivers.control.workspace.slowing import LinearBound
@@ -66,10 +67,13 @@ def test_distances_points_and_ways_are_the_same(
         np.testing.assert_allclose(found.apart, expected.apart, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("most_periods", [150, 3])
 @pytest.mark.parametrize("reduced", [True, False])
 def test_a_braking_path_its_gradients_and_its_tools_steps_are_the_same(
-    limiter: WorkspaceLimiter, reduced: bool, monkeypatch: pytest.MonkeyPatch
+    limiter: WorkspaceLimiter, reduced: bool, most_periods: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for module in (kernel, braking_module):
+        monkeypatch.setattr(module, "MOST_PERIODS", most_periods)
     contract, braking = contract_of(limiter), limiter._braking
     plain, fast = in_python(contract, monkeypatch), limiter
     bends = limiter._tool.joints if reduced else None

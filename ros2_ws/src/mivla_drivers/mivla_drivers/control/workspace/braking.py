@@ -10,6 +10,7 @@ ALMOST_WHOLE = 1e-9
 SAMPLE_SPACING = (
     0.025  # of the poses of a braking path that are looked at [rad or m], of the joint that moves most
 )
+MOST_PERIODS = 150  # of a braking path that are looked at one by one
 MOST_SAMPLES = 90  # more than the longest braking path needs that a contract may have
 
 
@@ -56,16 +57,19 @@ class BrakingPath:
     def moments(self, velocity: np.ndarray, bends: np.ndarray | None = None) -> np.ndarray:
         """Which moments of the path from `velocity` (n,) are to be looked at, (K,), as `moved` takes them.
 
-        They ascend, and the first is now. Where joints `bends` (n,) bool are given they come in pairs, a period apart,
-        and each of these joints adds its last two periods. That shows how fast a tool gets: joints may cancel each
-        other's motion of it, so it is faster once one of them has stopped. In between all slow down evenly: it is
-        fastest at one of the ends.
+        They ascend, and the first is now. Where joints `bends` (n,) bool are given, those of an end effector whose
+        speed is limited, it is every period: links that turn while they slow down may carry it faster at any of them.
+        Of a path of more than `MOST_PERIODS` they come in pairs, a period apart, and each of these joints adds its
+        last two periods: joints may cancel each other's motion, so it is faster once one of them has stopped.
         """
+        periods = self.periods(velocity)
+        if bends is not None and periods <= MOST_PERIODS:
+            return np.arange(-1.0, periods + 2)
         most = float(np.abs(self.stop(velocity)).max())
         count = min(MOST_SAMPLES, 1 + math.ceil(most / SAMPLE_SPACING))
         moments = np.empty(count + 1)
         moments[0] = -1.0
-        moments[1:] = np.arange(count) * (self.periods(velocity) / max(1, count - 1))
+        moments[1:] = np.arange(count) * (periods / max(1, count - 1))
         moments = np.rint(moments)
         if bends is None:
             return moments

@@ -179,16 +179,20 @@ static int64_t insert(double *sorted, int64_t count, double value) {
 
 /* As BrakingPath.moments in braking.py; `bends` is NULL where none are asked for. Returns how many. */
 int64_t workspace_moments(int64_t n, const double *change, double period, const double *velocity, double spacing,
-                          int64_t most, const uint8_t *bends, double *moments) {
+                          int64_t most, int64_t most_periods, const uint8_t *bends, double *moments) {
     double furthest = 0.0, longest = 0.0;
     for (int64_t j = 0; j < n; j++) {
         double speed = fabs(velocity[j]);
         furthest = fmax(furthest, speed * (period + speed / (2.0 * (change[j] / period))));
         longest = fmax(longest, speed / change[j]);
     }
-    int64_t count = 1 + (int64_t)ceil(furthest / spacing), found = 1;
+    int64_t count = 1 + (int64_t)ceil(furthest / spacing), periods = (int64_t)ceil(longest - 1e-9), found = 1;
+    if (bends != 0 && periods <= most_periods) {
+        for (int64_t i = 0; i < periods + 3; i++) moments[i] = i - 1;
+        return periods + 3;
+    }
     if (count > most) count = most;
-    double apart = ceil(longest - 1e-9) / (count > 1 ? count - 1 : 1);
+    double apart = (double)periods / (count > 1 ? count - 1 : 1);
     moments[0] = -1.0;
     for (int64_t i = 0; i < count; i++) moments[found++] = rint(i * apart);
     if (bends == 0) return found;

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mivla_drivers.control.workspace.braking import MOST_SAMPLES, SAMPLE_SPACING, BrakingPath
+from mivla_drivers.control.workspace.braking import MOST_PERIODS, MOST_SAMPLES, SAMPLE_SPACING, BrakingPath
 from mivla_drivers.control.workspace.slowing import LinearBound
 from mivla_drivers.errors import HardwareError
 from mivla_drivers.native import compiled
@@ -51,7 +51,7 @@ class _Room:
     def __init__(self, fields: dict[str, Any]) -> None:
         """`fields` are those of `Workspace` in kernel.c."""
         size, pairs, capsules = fields["size"], fields["pairs"], fields["capsules"]
-        longest = 2 * (MOST_SAMPLES + 1) + 3 * size  # moments
+        longest = max(MOST_PERIODS + 3, 2 * (MOST_SAMPLES + 1) + 3 * size)  # moments
         bounds = fields["tables"] + fields["faces"] + pairs
         self.moments = np.empty(longest)
         self.poses = np.empty(longest * size)
@@ -89,7 +89,7 @@ class Kernel:
         self._slow.restype = self._moments.restype = count
         self._poses.restype = self._steps.restype = self._gradient.restype = self._shares.restype = None
         number = ctypes.c_double
-        self._moments.argtypes = [count, pointer, number, pointer, number, count, pointer, pointer]
+        self._moments.argtypes = [count, pointer, number, pointer, number, count, count, pointer, pointer]
         self._poses.argtypes = [count, pointer, number, pointer, pointer, pointer, count, pointer]
         self._steps.argtypes = [pointer, pointer, count, pointer, pointer]
         self._shares.argtypes = [pointer, number, pointer, pointer, pointer, number, *3 * [pointer]]
@@ -147,7 +147,7 @@ class Kernel:
         boxes, rows = int(np.searchsorted(which, self._boxes)), len(which)
         period_s, change, moving = braking.period_s, at["change"], at["velocity"]
         count = self._moments(
-            n, change, period_s, moving, SAMPLE_SPACING, MOST_SAMPLES,
+            n, change, period_s, moving, SAMPLE_SPACING, MOST_SAMPLES, MOST_PERIODS,
             None if bends is None else bends.ctypes.data, at["moments"],
         )  # fmt: skip
         self._poses(n, change, period_s, at["position"], moving, at["moments"], count, at["poses"])
