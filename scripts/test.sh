@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs all tests in three parts: plain code on two cores; robots and processes whose deadlines leave room (`paced`), two
-# files at a time; and those that need the machine for themselves (`realtime`), one after another. Files start in the
-# order of their names, not of how many tests they have: the longest, in tests/bringup, have few, and would be left for
-# the end, when nothing runs beside them.
+# Runs all tests in three parts: plain code, three files at a time, since some of them wait; robots and processes whose
+# deadlines leave room (`paced`), two files at a time; and those that need the machine for themselves (`realtime`), one
+# after another. Files start in the order of their names, not of how many tests they have: the longest, in
+# tests/bringup, have few, and would be left for the end, when nothing runs beside them.
 # All always run; the exit code is 0 where all passed. Words are passed on to pytest: scripts/test.sh -k gate
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -28,7 +28,7 @@ part() {
 }
 
 files=(--dist loadfile --no-loadscope-reorder)
-part "plain code" -n 2 "${files[@]}" -m "not realtime and not paced" "$@" tests
+part "plain code" -n 3 "${files[@]}" -m "not realtime and not paced" "$@" tests
 part "robots and processes, two at a time" -n 2 "${files[@]}" -m "paced and not realtime" "$@" tests/bringup tests/drivers
 part "robots and processes, in real time" -m realtime "$@" tests/drivers tests/bringup
 

@@ -43,7 +43,8 @@ class Bench:
                 self.running = self.app.is_running and self.app.return_code is None
                 self.svg = self.app.export_screenshot()
                 self.screen = "\n".join(
-                    str(self.app.query_one(f"#{name}", Static).render()) for name in ("head", "stop", "told", "keys")
+                    str(self.app.query_one(f"#{name}", Static).render())
+                    for name in ("head", "stop", "told", "keys")
                 )
                 self.sizes = {
                     name: self.app.query_one(f"#{name}", Static).size for name in ("alarm", "table", "keys")
