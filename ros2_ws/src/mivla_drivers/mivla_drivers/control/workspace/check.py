@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mivla_drivers.contract.robot_contract import RobotContract
-from mivla_drivers.control.workspace.clearance import Bound, Clearance
+from mivla_drivers.control.workspace.bound import Bound
+from mivla_drivers.control.workspace.clearance import Clearance
 from mivla_drivers.control.workspace.tree import LinkTree
 from mivla_drivers.errors import ContractError
 

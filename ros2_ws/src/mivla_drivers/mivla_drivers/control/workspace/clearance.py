@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from mivla_drivers.contract.robot_contract import RobotContract, Workspace
+from mivla_drivers.control.workspace.bound import Bound
+from mivla_drivers.control.workspace.box import Box
 from mivla_drivers.control.workspace.braking import BrakingPath
 from mivla_drivers.control.workspace.kernel import Kernel, array
 from mivla_drivers.control.workspace.segments import closest_points, nearest_between
@@ -17,25 +19,7 @@ from mivla_drivers.control.workspace.slowing import LinearBound
 from mivla_drivers.control.workspace.tree import LinkTree
 from mivla_drivers.errors import ContractError, HardwareError
 
-AXES = "xyz"
 UP = np.array([0.0, 0.0, 1.0])
-
-
-@dataclass(frozen=True)
-class Bound:
-    """One of the things that a robot must keep away from.
-
-    Attributes:
-        text: what it says to an operator while it holds a robot back.
-        field: the contract's field that states it.
-        margin: distance that must be left [m].
-        lever: largest change of the distance per change of each joint, (n,).
-    """
-
-    text: str
-    field: str
-    margin: float
-    lever: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -100,13 +84,10 @@ class Clearance:
         """
         self._tree, self._workspace = tree, workspace
         self._where = where
-        self._table, self._box, self._pairs = (
-            self._table_bounds(),
-            self._box_bounds(contract),
-            self._pair_bounds(),
-        )
-        self.bounds = (*self._table, *self._box, *self._pairs)
-        self._tables, self._boxes = len(self._table), len(self._table) + len(self._box)
+        self._box = Box(contract, workspace, tree)
+        table, pairs = self._table_bounds(), self._pair_bounds()
+        self.bounds = (*table, *self._box.bounds, *pairs)
+        self._tables, self._boxes = len(table), len(table) + len(self._box.bounds)
         self._kernel = self._make_kernel()
 
     @property
@@ -140,7 +121,7 @@ class Clearance:
         if tables:
             values[:tables] = self._above_table(frames, which[:tables])
         if boxes > tables:
-            values[tables:boxes] = self._inside_box(frames, which[tables:boxes] - self._tables)
+            values[tables:boxes] = self._box.inside(frames, which[tables:boxes] - self._tables)
         if len(which) > boxes:
             pairs = self._pair_indices[:, which[boxes:] - self._boxes]
             ends = frames[self._capsules.bodies, :, :3] @ self._capsules.ends[:, None]
@@ -173,8 +154,9 @@ class Clearance:
 
     def _make_kernel(self) -> Kernel | None:
         """What reckons all this in C; None where that cannot be had."""
-        arms, axes, signs, corners = self._face_columns
-        tips = [self._tips[arm] for arm in arms.astype(int)]
+        arms, axes, signs, corners = self._box.faces
+        every_tip = self._box.tips
+        tips = [every_tip[arm] for arm in arms.astype(int)]
         try:
             return Kernel(
                 **self._tree.fields(),
@@ -185,16 +167,16 @@ class Clearance:
                 radii=array(self._radii),
                 round=array(self._round),
                 table_height=float(self._workspace.table_height_m or 0.0),
-                faces=len(self._box),
+                faces=len(self._box.bounds),
                 face_bodies=array([body for body, _ in tips], int),
                 face_axes=array(axes, int),
                 face_points=array([local for _, local in tips]),
                 face_signs=array(signs),
                 face_corners=array(corners),
-                arms=len(self._tips),
-                tip_bodies=array([body for body, _ in self._tips], int),
-                tip_points=array([local for _, local in self._tips]),
-                pairs=len(self._pairs),
+                arms=len(every_tip),
+                tip_bodies=array([body for body, _ in every_tip], int),
+                tip_points=array([local for _, local in every_tip]),
+                pairs=self._pair_indices.shape[1],
                 capsules=len(self._capsules.bodies),
                 pair_one=array(self._pair_indices[0], int),
                 pair_other=array(self._pair_indices[1], int),
@@ -220,9 +202,7 @@ class Clearance:
             point = frame[:3, :3] @ -self._lowest(frame[2, :3], which) + frame[:3, 3]
             return self._tree.gradient(frames, body, point, UP)
         if which < self._boxes:
-            arm, axis, sign, _ = self._faces[which - self._tables]
-            body, local = self._tips[arm]
-            return self._tree.gradient(frames, body, (frames[body] @ local)[:3], sign * np.eye(3)[axis])
+            return self._box.gradient(frames, which - self._tables)
         assert found.points is not None
         assert found.apart is not None
         point, apart = found.points[pair, sample], found.apart[pair, sample]
@@ -271,35 +251,6 @@ class Clearance:
         return np.sign(up) * self._half[which] + (
             self._radii[which] / length * rounded if length > 1e-9 else 0.0
         )
-
-    # Box
-
-    def _box_bounds(self, contract: RobotContract) -> list[Bound]:
-        self._faces: list[tuple[int, int, float, float]] = []  # arm, axis, inwards, corner
-        self._tips: list[tuple[int, np.ndarray]] = []
-        bounds = []
-        for i, arm in enumerate(contract.arms):
-            body, frame = self._tree.place(arm.end_effector_link)
-            self._tips.append((body, frame[:, 3]))
-            lever = self._tree.lever(body, float(np.linalg.norm(frame[:3, 3])))
-            for corner, side, sign in (
-                (self._workspace.lower, "lower", 1.0),
-                (self._workspace.upper, "upper", -1.0),
-            ):
-                if corner is None:
-                    continue
-                for axis in range(3):
-                    self._faces.append((i, axis, sign, float(corner[axis])))
-                    text = f"{arm.end_effector_link} is at the box's {side} {AXES[axis]}"
-                    bounds.append(Bound(text, f"box.{side}", 0.0, lever))
-        self._face_columns = np.array(self._faces).reshape(-1, 4).T
-        return bounds
-
-    def _inside_box(self, frames: np.ndarray, which: np.ndarray) -> np.ndarray:
-        tips = np.array([frames[body, :, :3] @ local for body, local in self._tips])  # (arms, B, 3)
-        arms, axes, signs, corners = self._face_columns[:, which]
-        values = tips[arms.astype(int), :, axes.astype(int)]
-        return signs[:, None] * (values - corners[:, None])
 
     # Pairs of links
 

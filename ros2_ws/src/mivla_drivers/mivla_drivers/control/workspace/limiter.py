@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mivla_drivers.contract.robot_contract import RobotContract, Workspace
+from mivla_drivers.control.workspace.bound import Bound
 from mivla_drivers.control.workspace.braking import BrakingPath
-from mivla_drivers.control.workspace.clearance import Bound, BrakedPath, Clearance
+from mivla_drivers.control.workspace.clearance import BrakedPath, Clearance
 from mivla_drivers.control.workspace.slowing import LinearBound
 from mivla_drivers.control.workspace.slowing_reason import SlowingReason
 from mivla_drivers.control.workspace.tool_speed import ToolSpeed
