@@ -18,6 +18,7 @@ from mivla_bringup.console.listener import Listener
 from mivla_bringup.console.operator import Operator
 from mivla_bringup.console.state import ConsoleState
 from mivla_bringup.console.view import view
+from mivla_bringup.interruption import Interrupted
 from mivla_bringup.plain_text import plain
 from mivla_bringup.stop_key.sender import HARDWARE_STOP
 from mivla_bringup.stop_key.ways import stop_ways
@@ -82,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
         if args.picture is None:
             with _stderr_kept():
                 app.run(mouse=False)
+            if app.signalled is not None:
+                raise Interrupted(app.signalled)
             if app.return_code:
                 raise ConsoleError("the window ended by an error of its own: it stands above. Start it again")
         else:

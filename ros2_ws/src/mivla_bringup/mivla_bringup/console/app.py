@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from textual.widgets import Static
 
 from mivla_bringup.console.keys import ACTIONS, QUIT_KEYS, STOP_KEYS, Action
 from mivla_bringup.console.view import ERROR, KEYS, OK, STALE, TROUBLE, WARNING, Row, View
+from mivla_bringup.interruption import SIGNALS
 from mivla_bringup.stop_key.sender import ACKNOWLEDGED_WITHIN_S
 
 NAME_WIDTH = 18
@@ -53,7 +55,11 @@ def is_stop(key: Key) -> bool:
 
 
 class Console(App[None]):
-    """Shows `see()` four times a second, and at each key."""
+    """Shows `see()` four times a second, and at each key.
+
+    Attributes:
+        signalled: the signal that ended it, None where none did.
+    """
 
     CSS = """
     Screen { layout: vertical; overflow: hidden; }
@@ -77,6 +83,7 @@ class Console(App[None]):
     ) -> None:
         super().__init__(driver_class=driver_of(stop))
         self._namespace, self._see, self._stop, self._call = namespace, see, stop, call
+        self.signalled: int | None = None
         # The terminal's own colours; where none are wanted, Textual would make black on black of them.
         self.theme = "textual-dark" if self.no_color else "ansi-dark"
         self.styles_of_levels = STYLES_WITHOUT_COLOUR if self.no_color else STYLES
@@ -87,11 +94,20 @@ class Console(App[None]):
             yield Static(id=name, markup=False)
 
     def on_mount(self) -> None:
-        """Draw now, and from now on."""
+        """Draw now, and from now on; a signal closes the window as a key does."""
         sys.setswitchinterval(GIL_TURN_S)
+        if not self.is_headless:
+            for (
+                number
+            ) in SIGNALS:  # raised in the midst of a task, it would leave the window's others waiting
+                asyncio.get_running_loop().add_signal_handler(number, self._end, number)
         self.query_one("#keys", Static).update(Text(KEYS, style="reverse"))
         self.draw()
         self.set_interval(DRAW_PERIOD_S, self.draw)
+
+    def _end(self, number: int) -> None:
+        self.signalled = number
+        self.exit()
 
     def on_key(self, event: Key) -> None:
         """A key; the thread that read it has sent a stop already, except where there is no terminal."""
