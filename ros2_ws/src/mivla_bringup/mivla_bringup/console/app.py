@@ -97,9 +97,8 @@ class Console(App[None]):
         """Draw now, and from now on; a signal closes the window as a key does."""
         sys.setswitchinterval(GIL_TURN_S)
         if not self.is_headless:
-            for (
-                number
-            ) in SIGNALS:  # raised in the midst of a task, it would leave the window's others waiting
+            # Raised in the midst of one of the window's tasks, an exception would leave the others waiting.
+            for number in SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(number, self._end, number)
         self.query_one("#keys", Static).update(Text(KEYS, style="reverse"))
         self.draw()

@@ -1,4 +1,4 @@
-"""The paper's PiPER task, "Move bottle onto pad": the bottle stands on the table and ends upright on the pad.
+"""The paper's task "Move bottle onto pad": the bottle stands on the table and ends upright on the pad.
 
 Its conditions beyond easy and hard ask how far a policy generalises (Table 5 of the MiVLA paper):
 
